@@ -1,0 +1,1 @@
+"""An executable book about BERT's self-attention."""

@@ -1,0 +1,222 @@
+"""The command line: ``bertstudy run | build | pretrain | doctor``.
+
+Only light modules are imported at the top, so that ``--help`` answers at once.
+"""
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Any, Self
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from typer.core import TyperGroup
+
+from bertstudy.errors import BertstudyError
+
+LOG_WIDTH = 160  # columns of a table that goes to a file
+UsageError: type[Exception] = typer.BadParameter.__base__  # every mistake in options is one
+
+
+class _Commands(TyperGroup):
+    """Turns what the user can mend into one line and status 2."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BertstudyError as error:
+            message, status = str(error), 2
+        except UsageError as error:
+            message, status = error.format_message(), 2
+        except KeyboardInterrupt:
+            message, status = "stopped; nothing is half-written, the same command carries on", 130
+        print("bertstudy:", " ".join(message.split()), file=sys.stderr)
+        raise typer.Exit(status)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="An executable book about BERT's self-attention.",
+)
+
+Edition = Annotated[str, typer.Option(help="Scale: mini, small, base or large.")]
+Source = Annotated[
+    str, typer.Option(help="Data: 'synthetic', 'hub' or a folder laid out like the hub.")
+]
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=LOG_WIDTH)
+
+
+class _Lines:
+    """Progress for a log: a line when a notebook begins and one when it ends."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self._console = console
+        self._total = total
+        self._ended = 0
+        self._guard = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        pass
+
+    def started(self, run: Any, cells: int) -> None:
+        self._console.print(f"{run.label()}: running", markup=False)
+
+    def cell(self, run: Any) -> None:
+        pass
+
+    def finished(self, outcome: Any) -> None:
+        with self._guard:
+            self._ended += 1
+            count = f"[{self._ended}/{self._total}]"
+        time = f" in {outcome.seconds:.0f} s" if outcome.seconds else ""
+        self._console.print(f"{count} {outcome.run.label()}: {outcome.status}{time}", markup=False)
+
+
+class _Bars:
+    """Progress in a terminal: a bar of code cells for each notebook at work."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        self._progress = Progress(*columns, console=console)
+        self._all = self._progress.add_task("notebooks", total=total)
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def started(self, run: Any, cells: int) -> None:
+        self._tasks[run.page] = self._progress.add_task(escape(run.label()), total=cells)
+
+    def cell(self, run: Any) -> None:
+        self._progress.advance(self._tasks[run.page])
+
+    def finished(self, outcome: Any) -> None:
+        if task := self._tasks.pop(outcome.run.page, None):
+            self._progress.remove_task(task)
+        self._progress.advance(self._all)
+
+
+def _summary(outcomes: list[Any]) -> Table:
+    table = Table("notebook", "parameters", "status", "seconds", "page, or what went wrong")
+    for outcome in outcomes:
+        variant = " ".join(f"{n}={v}" for n, v in outcome.run.variant.items())
+        cells = (outcome.run.notebook.name, variant, outcome.status)
+        seconds = f"{outcome.seconds:.1f}" if outcome.seconds else ""
+        table.add_row(*map(escape, (*cells, seconds, outcome.detail)))
+    return table
+
+
+def _stop_like_ctrl_c(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+@app.command()
+def run(
+    notebooks: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names or their beginnings, such as secrets/4-6; none means all."),
+    ] = None,
+    edition: Edition = "mini",
+    source: Source = "",
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", help="name=value; repeat a name to run each value."),
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Notebooks at once; above 1 each gets one thread.")
+    ] = 1,
+    force: Annotated[bool, typer.Option(help="Run also what is up to date.")] = False,
+) -> None:
+    """Execute notebooks through papermill; what is up to date is left alone."""
+    from bertstudy import batch, plan
+    from bertstudy.editions import edition as find_edition
+
+    find_edition(edition, source or None)
+    runs = plan.plan(notebooks or (), edition, source, parameter or ())
+    plan.check(run for run in runs if force or plan.state(run) != "current")
+    console = _console()
+    watcher = (_Bars if console.is_terminal else _Lines)(console, len(runs))
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a kill or a closed terminal ends the children
+        signal.signal(number, _stop_like_ctrl_c)
+    with watcher:
+        outcomes = batch.execute(runs, watcher, jobs, force)
+    console.print(_summary(outcomes))
+    failed = [outcome for outcome in outcomes if outcome.status != "done"]
+    failed = [outcome for outcome in failed if outcome.status != "up to date"]
+    for outcome in failed:
+        copy = batch.failed_copy(outcome.run)
+        if copy.is_file():
+            console.print(f"as far as it came: {copy}", markup=False, soft_wrap=True)
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def build(
+    edition: Edition = "mini",
+    whole: Annotated[
+        bool | None,
+        typer.Option(help="Every notebook must have been run; the default for mini."),
+    ] = None,
+) -> None:
+    """Build the book from executed notebooks; executes nothing."""
+    from bertstudy import book
+    from bertstudy.editions import edition as find_edition
+
+    find_edition(edition)
+    built = book.build(edition, whole=edition == "mini" if whole is None else whole)
+    for line in built.left_out:
+        print(line)
+    print("nothing changed" if built.reused else f"built {built.pages} pages", end="; open ")
+    print(built.index.as_uri())
+
+
+@app.command()
+def doctor(edition: Edition = "mini", source: Source = "") -> None:
+    """Say what this machine has for an edition, and how to mend what it lacks."""
+    from bertstudy import doctor
+
+    checks = doctor.examine(edition, source)
+    for check in checks:
+        print(f"{'ok' if check.ok else 'missing':8}{check.what}: {check.found}")
+        if not check.ok:
+            print(f"        {check.remedy}")
+    raise typer.Exit(0 if all(check.ok or check.optional for check in checks) else 1)
+
+
+def main() -> None:
+    """Entry point of the ``bertstudy`` command."""
+    app(prog_name="bertstudy")

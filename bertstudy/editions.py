@@ -1,0 +1,167 @@
+"""What `mini`, `small`, `base` and `large` mean: one frozen dataclass each.
+
+A notebook never asks for an edition's name; it reads these fields. `mini` and `small` are
+pre-trained by this project (`bertstudy pretrain`) and shipped; `base` and `large` come from the hub.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from .errors import BertstudyError
+
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The shape of an encoder that this project pre-trains itself."""
+
+    layers: int
+    heads: int
+    hidden: int
+    vocabulary: int  # word pieces
+    positions: int = 128  # longest sequence, in word pieces
+
+    @property
+    def intermediate(self) -> int:
+        """Width of the feed-forward layer: four times the hidden size, as in BERT."""
+        return 4 * self.hidden
+
+
+@dataclass(frozen=True)
+class PreTraining:
+    """MLM + NSP pre-training (Devlin et al. 2019), sized for a short budget."""
+
+    tokens: int  # budget: word pieces seen, padding included
+    batch_size: int
+    length: int  # word pieces a sequence
+    learning_rate: float = 1e-3
+    warmup: float = 0.02  # share of the budget
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.98)
+    masked: float = 0.15  # share of the tokens to be predicted
+    # Depth by share of the budget spent: each stage starts from the layers of the one before,
+    # repeated (Gong et al. 2019, "progressively stacking"). Shallow models leave the unigram
+    # plateau sooner and cost less a step.
+    growth: tuple[tuple[float, int], ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """One recipe for fine-tuning; a field of the record's key, so a change retrains."""
+
+    epochs: int = 3
+    batch_size: int = 32
+    learning_rate: float = 5e-5
+    warmup: float = 0.1  # share of the steps
+    weight_decay: float = 0.01
+    max_length: int = 128  # word pieces
+    clip: float = 1.0  # largest norm of the gradient
+    train_limit: int | None = None  # examples; None = all
+    validation_limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Edition:
+    """One scale at which every notebook runs.
+
+    Attributes:
+        checkpoint: folder of a shipped checkpoint, or a name on the hub.
+        source: "synthetic", "hub", or a folder laid out like the hub.
+        tasks: the tasks whose results the published book shows at this scale.
+        seeds: seeds of fine-tuning.
+        fine_tuning: the recipe; `recipes` holds a task's own where it differs.
+        architecture, pretraining: None where the checkpoint is somebody else's.
+    """
+
+    name: str
+    checkpoint: str
+    source: str
+    tasks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    fine_tuning: FineTuning
+    recipes: dict[str, FineTuning] = field(default_factory=dict)
+    architecture: Architecture | None = None
+    pretraining: PreTraining | None = None
+
+    def recipe(self, task: str) -> FineTuning:
+        """The fine-tuning recipe of one task."""
+        return self.recipes.get(task, self.fine_tuning)
+
+
+_mini = FineTuning(epochs=3, learning_rate=5e-4, max_length=64)
+_small = FineTuning(epochs=3, learning_rate=1e-4, max_length=128, validation_limit=1000)
+_base = FineTuning(epochs=3, learning_rate=2e-5, max_length=128)
+
+EDITIONS: dict[str, Edition] = {
+    "mini": Edition(
+        name="mini",
+        checkpoint=str(CHECKPOINTS / "mini"),
+        source="synthetic",
+        tasks=("mrpc", "rte", "sst2"),
+        seeds=tuple(range(8)),
+        fine_tuning=_mini,
+        architecture=Architecture(layers=6, heads=6, hidden=96, vocabulary=2048),
+        pretraining=PreTraining(tokens=12_000_000, batch_size=64, length=64),
+    ),
+    "small": Edition(
+        name="small",
+        checkpoint=str(CHECKPOINTS / "small"),
+        source="hub",
+        tasks=("sst2", "mrpc"),
+        seeds=tuple(range(3)),
+        fine_tuning=_small,
+        recipes={"sst2": replace(_small, train_limit=8000)},
+        architecture=Architecture(layers=12, heads=12, hidden=192, vocabulary=8192),
+        pretraining=PreTraining(
+            tokens=40_000_000,
+            batch_size=32,
+            length=128,
+            growth=((0.0, 3), (0.15, 6), (0.4, 12)),
+        ),
+    ),
+    "base": Edition(
+        name="base",
+        checkpoint="google-bert/bert-base-uncased",
+        source="hub",
+        tasks=("mrpc", "rte", "stsb", "sst2", "qnli"),
+        seeds=tuple(range(5)),
+        fine_tuning=_base,
+    ),
+    "large": Edition(
+        name="large",
+        checkpoint="google-bert/bert-large-cased",
+        source="hub",
+        tasks=("mrpc", "rte", "sst2", "mnli"),
+        seeds=tuple(range(3)),
+        fine_tuning=replace(_base, learning_rate=1e-5),
+    ),
+}
+
+
+def edition(name: str, source: str | None = None) -> Edition:
+    """The edition of that name, with its data taken from `source` if one is given.
+
+    Args:
+        name: one of `EDITIONS`.
+        source: "synthetic", "hub", or an existing folder laid out like the hub; None or ""
+            keeps the edition's own.
+
+    Raises:
+        BertstudyError: unknown name, or a source that is neither of these words nor a folder.
+    """
+    if name not in EDITIONS:
+        raise BertstudyError(f"unknown edition '{name}'; allowed: {', '.join(EDITIONS)}")
+    found = EDITIONS[name]
+    if not source:
+        return found
+    if source not in ("synthetic", "hub"):
+        folder = Path(source).expanduser()
+        if not folder.is_dir():
+            raise BertstudyError(
+                f"source '{source}' is not a folder; allowed: synthetic, hub, "
+                "or a folder laid out like the hub"
+            )
+        source = str(folder.resolve())
+    return replace(found, source=source)

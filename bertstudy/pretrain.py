@@ -1,0 +1,606 @@
+"""Pre-training `mini` and `small`: masked-language model and next-sentence prediction.
+
+Devlin et al. (2019) §3.1, sized for two cores: dropout off (it keeps attention from its fast
+path on a CPU, and a short budget does not overfit), the vocabulary projected at masked places
+only, and, where the edition says so, depth grown in stages (Gong et al. 2019). Each step's
+examples depend on (seed, step) alone, so a killed run resumes exactly where it was.
+"""
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from .editions import Architecture, Edition, PreTraining
+from .errors import BertstudyError
+from .paths import build
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+PAD, UNK, CLS, SEP, MASK = range(5)
+IGNORED = -100
+SYNTHETIC_SENTENCES = {"train": 300_000, "validation": 6_000}
+EVALUATION_BATCHES = 24
+SAVE_EVERY = 240  # seconds between two saved states
+LOG_EVERY = 200  # steps
+_SENTENCE_END = re.compile(r"(?<=[.!?;])[\"'”’)\]]*\s+(?=[\"'“‘(\[]?[A-Z])")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A tokenised text: all word pieces in one row, and where sentences and documents begin.
+
+    Attributes:
+        pieces: word-piece ids, uint16, ``[pieces]``.
+        sentences: start of each sentence in ``pieces``, with the end as last entry.
+        documents: start of each document in ``sentences``, with the end as last entry.
+    """
+
+    pieces: np.ndarray
+    sentences: np.ndarray
+    documents: np.ndarray
+
+    def document_of(self, sentence: np.ndarray) -> np.ndarray:
+        """Index of the document each sentence belongs to."""
+        return np.searchsorted(self.documents, sentence, side="right") - 1
+
+
+# Text ---------------------------------------------------------------------------------------
+
+
+def split_sentences(paragraph: str) -> list[str]:
+    """Cut a paragraph after ``. ! ? ;`` before a capital; good enough to pair sentences."""
+    return [part for part in _SENTENCE_END.split(paragraph.strip()) if part]
+
+
+def read_documents(corpus: Path, split: str) -> Iterator[list[str]]:
+    """Sentences of each document of a local corpus with a ``text`` column.
+
+    Args:
+        corpus: a folder that `datasets.load_dataset` reads; paragraphs are separated by one
+            blank line.
+        split: "train" or "validation".
+
+    Raises:
+        BertstudyError: no such folder, split or column.
+    """
+    from datasets import load_dataset
+
+    if not corpus.is_dir():
+        raise BertstudyError(f"corpus '{corpus}' is not a folder")
+    try:
+        rows = load_dataset(str(corpus), split=split)
+    except (ValueError, FileNotFoundError) as error:
+        raise BertstudyError(f"corpus '{corpus}' has no readable '{split}' split") from error
+    if "text" not in rows.column_names:
+        raise BertstudyError(
+            f"corpus '{corpus}' has no 'text' column; it has {', '.join(rows.column_names)}"
+        )
+    for row in rows:
+        yield [s for paragraph in row["text"].split("\n\n") for s in split_sentences(paragraph)]
+
+
+def documents(corpus: Path | None, split: str, seed: int) -> Iterator[list[str]]:
+    """Documents of a local corpus, or of the synthetic world where ``corpus`` is None."""
+    if corpus is not None:
+        return read_documents(corpus, split)
+    from . import synthetic
+
+    return synthetic.documents(split, SYNTHETIC_SENTENCES[split], seed)
+
+
+def train_tokenizer(texts: Iterable[str], architecture: Architecture, folder: Path) -> None:
+    """Learn a lower-casing WordPiece vocabulary and save it as a transformers tokenizer."""
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertTokenizerFast
+
+    learner = BertWordPieceTokenizer(lowercase=True)
+    learner.train_from_iterator(
+        texts, vocab_size=architecture.vocabulary, special_tokens=SPECIAL, show_progress=False
+    )
+    BertTokenizerFast(
+        tokenizer_object=learner._tokenizer,
+        do_lower_case=True,
+        model_max_length=architecture.positions,
+    ).save_pretrained(folder)
+
+
+def tokenize(texts: Iterable[list[str]], tokenizer_file: Path, chunk: int = 512) -> Corpus:
+    """Tokenise documents given as lists of sentences; documents of one sentence are dropped."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    pieces, lengths, counts = [], [], []
+
+    def add(batch: list[list[str]]) -> None:
+        encoded = tokenizer.encode_batch_fast(
+            [sentence for document in batch for sentence in document], add_special_tokens=False
+        )
+        sizes = np.array([len(e) for e in encoded], dtype=np.int64)
+        pieces.append(np.fromiter((i for e in encoded for i in e.ids), np.uint16, sizes.sum()))
+        lengths.append(sizes)
+        counts.extend(len(document) for document in batch)
+
+    batch: list[list[str]] = []
+    for document in texts:
+        if len(document) > 1:
+            batch.append(document)
+        if sum(map(len, batch)) >= 40 * chunk:
+            add(batch)
+            batch = []
+    if batch:
+        add(batch)
+    starts = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+    return Corpus(np.concatenate(pieces), starts, np.concatenate([[0], np.cumsum(counts)]))
+
+
+def prepare(edition: Edition, corpus: Path | None, folder: Path) -> tuple[Corpus, Corpus]:
+    """Tokenizer and tokenised train and validation text, made once and kept in ``folder``."""
+    assert edition.architecture and edition.pretraining
+    seed = edition.pretraining.seed
+    tokenizer = folder / "tokenizer"
+    if not (tokenizer / "tokenizer.json").exists():
+        sample = (s for d in documents(corpus, "train", seed) for s in d)
+        limit = 600_000  # sentences; enough for a vocabulary of some thousand pieces
+        draft = folder / "tokenizer.part"
+        train_tokenizer(
+            (s for _, s in zip(range(limit), sample, strict=False)),
+            edition.architecture,
+            draft,
+        )
+        shutil.rmtree(tokenizer, ignore_errors=True)
+        os.replace(draft, tokenizer)
+    splits = []
+    for split in ("train", "validation"):
+        file = folder / f"{split}.safetensors"
+        if not file.exists():
+            text = tokenize(documents(corpus, split, seed), tokenizer / "tokenizer.json")
+            _save_corpus(text, file)
+        splits.append(_load_corpus(file))
+    return splits[0], splits[1]
+
+
+def _save_corpus(text: Corpus, file: Path) -> None:
+    save_file(
+        {
+            "pieces": torch.from_numpy(text.pieces.view(np.int16)),
+            "sentences": torch.from_numpy(text.sentences),
+            "documents": torch.from_numpy(text.documents),
+        },
+        f"{file}.part",
+    )
+    os.replace(f"{file}.part", file)
+
+
+def _load_corpus(file: Path) -> Corpus:
+    arrays = {name: tensor.numpy() for name, tensor in load_file(file).items()}
+    return Corpus(arrays["pieces"].view(np.uint16), arrays["sentences"], arrays["documents"])
+
+
+# Examples -----------------------------------------------------------------------------------
+
+
+class Examples:
+    """Draws NSP pairs with masked word pieces; batch ``step`` is the same whenever asked for.
+
+    Each example starts at a random sentence that is not its document's last. The second part
+    is what follows (label 0) or, half of the time, text from another document (label 1), as
+    in Devlin et al. (2019); sequences are filled to ``length``.
+    """
+
+    def __init__(self, text: Corpus, plan: PreTraining, vocabulary: int):
+        self.text, self.plan, self.vocabulary = text, plan, vocabulary
+        last = text.documents[1:] - 1
+        self.starts = np.setdiff1d(np.arange(len(text.sentences) - 1), last)
+        if len(text.documents) < 3:
+            raise BertstudyError("the corpus needs at least two documents of two sentences")
+
+    def batch(self, step: int, size: int) -> dict[str, Tensor]:
+        """The batch of one step: ids, segments, mask, targets and NSP labels on the CPU."""
+        rng = np.random.default_rng((self.plan.seed, step))
+        length = self.plan.length
+        ids = np.zeros((size, length), np.int64)
+        segments = np.zeros_like(ids)
+        follows = rng.random(size) < 0.5
+        for row in range(size):
+            first, second = self._pair(rng, follows[row], length - 3)
+            cut, end = len(first) + 2, len(first) + len(second) + 3
+            ids[row, :cut] = [CLS, *first, SEP]
+            ids[row, cut:end] = [*second, SEP]
+            segments[row, cut:end] = 1
+        masked, targets = self._mask(rng, ids)
+        return {
+            "input_ids": torch.from_numpy(masked),
+            "token_type_ids": torch.from_numpy(segments),
+            "attention_mask": torch.from_numpy((ids != PAD).astype(np.int64)),
+            "targets": torch.from_numpy(targets),
+            "is_random": torch.from_numpy((~follows).astype(np.int64)),
+        }
+
+    def _from(self, sentence: int, room: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pieces from a sentence on, at most ``room`` of them, and the sentence ends within."""
+        text = self.text
+        stop = text.documents[text.document_of(np.int64(sentence)) + 1]
+        begin, limit = text.sentences[sentence], text.sentences[stop]
+        ends = text.sentences[sentence + 1 : min(stop, sentence + room) + 1] - begin
+        return text.pieces[begin : min(limit, begin + room)], ends[ends < room]
+
+    def _pair(
+        self, rng: np.random.Generator, follows: bool, room: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        start = int(rng.choice(self.starts))
+        pieces, ends = self._from(start, room)
+        cut = int(rng.choice(ends)) if len(ends) else len(pieces) // 2  # one very long sentence
+        first, second = pieces[: max(cut, 1)], pieces[max(cut, 1) :]
+        if not follows:
+            second, _ = self._from(self._elsewhere(rng, start), room - len(first))
+        return first, second
+
+    def _elsewhere(self, rng: np.random.Generator, start: int) -> int:
+        """A sentence of another document."""
+        here = self.text.document_of(np.int64(start))
+        while self.text.document_of(np.int64(other := int(rng.choice(self.starts)))) == here:
+            pass
+        return other
+
+    def _mask(self, rng: np.random.Generator, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Choose ``masked`` of the pieces; 80 % become [MASK], 10 % another piece, 10 % stay."""
+        chosen = (rng.random(ids.shape) < self.plan.masked) & (ids > MASK)
+        targets = np.where(chosen, ids, IGNORED)
+        fate = rng.random(ids.shape)
+        other = rng.integers(len(SPECIAL), self.vocabulary, ids.shape)
+        masked = np.where(chosen & (fate < 0.8), MASK, ids)
+        return np.where(chosen & (fate >= 0.9), other, masked), targets
+
+
+# Training -----------------------------------------------------------------------------------
+
+
+def new_model(architecture: Architecture, layers: int, seed: int):
+    """A BertForPreTraining of that shape with fresh weights N(0, .02²) and no dropout."""
+    from transformers import BertConfig, BertForPreTraining
+
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=architecture.vocabulary,
+        hidden_size=architecture.hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=architecture.heads,
+        intermediate_size=architecture.intermediate,
+        max_position_embeddings=architecture.positions,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    return BertForPreTraining(config)
+
+
+def grow(model, architecture: Architecture, layers: int, seed: int):
+    """A deeper model: the layers so far, repeated in order (Gong et al. 2019, stacking)."""
+    deeper = new_model(architecture, layers, seed)
+    depth = model.config.num_hidden_layers
+    state = {n: t for n, t in model.state_dict().items() if ".encoder.layer." not in n}
+    deeper.load_state_dict(state, strict=False)
+    for index, layer in enumerate(deeper.bert.encoder.layer):
+        layer.load_state_dict(model.bert.encoder.layer[index % depth].state_dict())
+    return deeper
+
+
+def losses(model, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """MLM loss and NSP loss (nats, means over masked pieces and over pairs), and NSP hits."""
+    full = bool(batch["attention_mask"].all())
+    hidden = model.bert(
+        batch["input_ids"],
+        attention_mask=None if full else batch["attention_mask"],
+        token_type_ids=batch["token_type_ids"],
+    )
+    places = batch["targets"] != IGNORED  # the vocabulary is projected here only
+    scores = model.cls.predictions(hidden.last_hidden_state[places])
+    pair = model.cls.seq_relationship(hidden.pooler_output)
+    hits = (pair.argmax(-1) == batch["is_random"]).float().mean()
+    return (
+        F.cross_entropy(scores.float(), batch["targets"][places]),
+        F.cross_entropy(pair.float(), batch["is_random"]),
+        hits,
+    )
+
+
+@torch.no_grad()
+def evaluate(model, examples: Examples, batches: int = EVALUATION_BATCHES) -> dict[str, float]:
+    """Held-out MLM loss, NSP loss and NSP accuracy on fixed batches."""
+    model.eval()
+    device = next(model.parameters()).device
+    rows = [losses(model, _to(examples.batch(i, 64), device)) for i in range(batches)]
+    model.train()
+    mlm, nsp, hits = (float(torch.stack(column).mean()) for column in zip(*rows, strict=True))
+    return {"mlm_loss": mlm, "nsp_loss": nsp, "nsp_accuracy": hits}
+
+
+def unigram_loss(text: Corpus, examples: Examples, batches: int = EVALUATION_BATCHES) -> float:
+    """Loss in nats of guessing masked pieces by their frequency in ``text`` (add-one)."""
+    counts = np.bincount(text.pieces, minlength=examples.vocabulary) + 1.0
+    logp = np.log(counts / counts.sum())
+    targets = torch.cat([examples.batch(i, 64)["targets"].flatten() for i in range(batches)])
+    return float(-logp[targets[targets != IGNORED].numpy()].mean())
+
+
+def _to(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+
+
+def _optimizer(model, plan: PreTraining) -> torch.optim.AdamW:
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim == 1]  # biases and LayerNorm
+    groups = [
+        {"params": decayed, "weight_decay": plan.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=plan.betas, eps=1e-6)
+
+
+class Run:
+    """One pre-training run that can be killed at any moment and continued.
+
+    The state (weights, both moments, counters) is written to ``folder`` every few minutes,
+    under a temporary name first.
+    """
+
+    def __init__(self, edition: Edition, folder: Path, minutes: float | None, device: str):
+        assert edition.architecture and edition.pretraining
+        self.architecture, self.plan = edition.architecture, edition.pretraining
+        self.folder, self.minutes, self.device = folder, minutes, torch.device(device)
+        self.step = self.tokens = self.since_growth = 0
+        self.seconds = 0.0
+        self.curve: list[dict[str, float]] = []
+        self._build(self._depth_at(0.0), model=None)
+        if (folder / "state.json").exists():
+            self._load()
+
+    @property
+    def share(self) -> float:
+        """Share of the budget spent: time where minutes were given, tokens otherwise."""
+        if self.minutes:
+            return min(self.seconds / (60 * self.minutes), 1.0)
+        return min(self.tokens / self.plan.tokens, 1.0)
+
+    def _depth_at(self, share: float) -> int:
+        depths = [layers for start, layers in self.plan.growth if start <= share]
+        return depths[-1] if depths else self.architecture.layers
+
+    def _build(self, layers: int, model) -> None:
+        seed = self.plan.seed
+        fresh = new_model(self.architecture, layers, seed)
+        self.model = grow(model, self.architecture, layers, seed) if model else fresh
+        self.model.to(self.device).train()
+        self.optimizer = _optimizer(self.model, self.plan)
+        self.since_growth = 0
+
+    def _rate(self) -> float:
+        """Linear warm-up, linear decay to zero, and a short ramp after each growth."""
+        rise = min(self.share / self.plan.warmup, 1.0, (self.since_growth + 1) / 100)
+        return self.plan.learning_rate * rise * max(1.0 - self.share, 0.0)
+
+    def train(self, train: Corpus, validation: Corpus) -> None:
+        """Train until the budget is spent, logging speed and time left."""
+        examples = Examples(train, self.plan, self.architecture.vocabulary)
+        held_out = Examples(validation, self.plan, self.architecture.vocabulary)
+        started, saved = time.monotonic() - self.seconds, time.monotonic()
+        bar = tqdm(total=100, unit="%", bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}")
+        while self.share < 1.0:
+            if (depth := self._depth_at(self.share)) != self.model.config.num_hidden_layers:
+                self._build(depth, self.model)
+            loss = self._one_step(examples)
+            self.seconds = time.monotonic() - started
+            if self.step % LOG_EVERY == 0 or self.share >= 1.0:
+                self._log(loss, held_out, bar)
+            if time.monotonic() - saved > SAVE_EVERY:
+                self._save()
+                saved = time.monotonic()
+        bar.close()
+
+    def _one_step(self, examples: Examples) -> Tensor:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate()
+        batch = _to(examples.batch(self.step, self.plan.batch_size), self.device)
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"
+        ):
+            mlm, nsp, _ = losses(self.model, batch)
+        if not torch.isfinite(mlm + nsp):
+            raise BertstudyError(f"pre-training loss is {float(mlm + nsp)} at step {self.step}")
+        self.optimizer.zero_grad(set_to_none=True)
+        (mlm + nsp).backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.step += 1
+        self.since_growth += 1
+        self.tokens += batch["input_ids"].numel()
+        return mlm.detach()
+
+    def _log(self, loss: Tensor, held_out: Examples, bar: tqdm) -> None:
+        row = {"step": self.step, "tokens": self.tokens, "seconds": round(self.seconds, 1)}
+        row |= {"layers": self.model.config.num_hidden_layers, "train_mlm": round(float(loss), 4)}
+        row |= {k: round(v, 4) for k, v in evaluate(self.model, held_out, batches=4).items()}
+        self.curve.append(row)
+        speed = self.tokens / max(self.seconds, 1e-9)
+        bar.n = round(100 * self.share, 1)
+        bar.set_postfix_str(
+            f"{speed:,.0f} tokens/s, {self.tokens / 1e6:.1f} M, {row['layers']} layers, "
+            f"MLM {row['mlm_loss']:.3f}, NSP {row['nsp_accuracy']:.3f}"
+        )
+
+    def _counters(self) -> dict:
+        names = ("step", "tokens", "seconds", "since_growth", "curve")
+        return {name: getattr(self, name) for name in names}
+
+    def _save(self) -> None:
+        tensors = {f"model.{n}": t for n, t in _untied(self.model.state_dict()).items()}
+        for index, entry in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{n}": t for n, t in entry.items()}
+        part = self.folder / "state.safetensors.part"
+        save_file({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, part)
+        digest = sha256(part.read_bytes()).hexdigest()
+        state = self._counters() | {
+            "layers": self.model.config.num_hidden_layers,
+            "plan": _plan_of(self.architecture, self.plan),
+            "sha256": digest,
+        }
+        os.replace(part, self.folder / f"state-{digest[:16]}.safetensors")
+        (self.folder / "state.json.part").write_text(json.dumps(state))
+        os.replace(self.folder / "state.json.part", self.folder / "state.json")
+        for old in self.folder.glob("state-*.safetensors"):
+            if digest[:16] not in old.name:
+                old.unlink()
+
+    def _load(self) -> None:
+        state = json.loads((self.folder / "state.json").read_text())
+        if state["plan"] != _plan_of(self.architecture, self.plan):
+            raise BertstudyError(
+                f"{self.folder} holds a run of another plan; choose another --out or remove it"
+            )
+        file = self.folder / f"state-{state['sha256'][:16]}.safetensors"
+        if not file.exists() or sha256(file.read_bytes()).hexdigest() != state["sha256"]:
+            raise BertstudyError(f"the saved state in {self.folder} is damaged; remove the folder")
+        self._build(state["layers"], model=None)
+        tensors = load_file(file, device=str(self.device))
+        weights = {n[6:]: t for n, t in tensors.items() if n.startswith("model.")}
+        self.model.load_state_dict(weights, strict=False)
+        self.model.tie_weights()
+        layout = self.optimizer.state_dict()
+        layout["state"] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, entry = name.split(".")
+                layout["state"].setdefault(int(index), {})[entry] = tensor
+        self.optimizer.load_state_dict(layout)
+        for name in self._counters():
+            setattr(self, name, state[name])
+
+
+def _plan_of(architecture: Architecture, plan: PreTraining) -> dict:
+    return json.loads(json.dumps([asdict(architecture), asdict(plan)]))
+
+
+def _untied(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights without the second name of those that share memory (safetensors refuses them)."""
+    seen: set[int] = set()
+    return {
+        name: tensor
+        for name, tensor in state.items()
+        if not (tensor.data_ptr() in seen or seen.add(tensor.data_ptr()))
+    }
+
+
+def pretrain(
+    edition: Edition,
+    corpus: Path | None = None,
+    out: Path | None = None,
+    minutes: float | None = None,
+    device: str | None = None,
+) -> Path:
+    """Pre-train an edition's encoder and write it as a checkpoint with its card.
+
+    Args:
+        edition: one with an architecture (`mini`, `small`).
+        corpus: local folder with a ``text`` column; None for the synthetic world.
+        out: where the checkpoint goes; the edition's own folder by default.
+        minutes: a budget in wall-clock minutes instead of the plan's tokens. Such a run is
+            not reproducible to the bit: the number of steps depends on the machine.
+        device: torch device; a GPU if there is one.
+
+    Returns:
+        The checkpoint's folder: bf16 safetensors, tokenizer, ``training.json``, README.md.
+
+    Raises:
+        BertstudyError: nothing to pre-train, no corpus, a damaged or foreign saved state,
+            or a loss that is not finite.
+    """
+    if edition.architecture is None or edition.pretraining is None:
+        raise BertstudyError(
+            f"edition '{edition.name}' uses a published checkpoint; allowed: mini, small"
+        )
+    if edition.source != "synthetic" and corpus is None:
+        raise BertstudyError(f"edition '{edition.name}' needs --corpus FOLDER")
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    out = Path(out or edition.checkpoint)
+    work = build() / "pretrain" / edition.name
+    work.mkdir(parents=True, exist_ok=True)
+    train, validation = prepare(edition, corpus, work)
+    run = Run(edition, work, minutes, device)
+    run.train(train, validation)
+    export(run, train, validation, out)
+    for state in work.glob("state*"):
+        state.unlink()
+    return out
+
+
+def export(run: Run, train: Corpus, validation: Corpus, out: Path) -> None:
+    """Write the checkpoint in bf16 with tokenizer, numbers and card; then swap it in."""
+    held_out = Examples(validation, run.plan, run.architecture.vocabulary)
+    model = run.model.to(torch.bfloat16)
+    scores = evaluate(model.float(), held_out) | {"unigram_loss": unigram_loss(train, held_out)}
+    numbers = {
+        "architecture": asdict(run.architecture),
+        "plan": asdict(run.plan),
+        "minutes": run.minutes,
+        "corpus": {"pieces": int(len(train.pieces)), "documents": len(train.documents) - 1},
+        "held_out": {name: round(value, 4) for name, value in scores.items()},
+        "steps": run.step,
+        "tokens": run.tokens,
+        "seconds": round(run.seconds, 1),
+        "device": str(run.device),
+        "threads": torch.get_num_threads(),
+        "curve": run.curve,
+    }
+    part = out.with_name(f"{out.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    shutil.copytree(run.folder / "tokenizer", part, dirs_exist_ok=True)
+    # Dropout was off here; fine-tuning wants BERT's own rate, so the shipped config has it.
+    model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.1
+    model.to(torch.bfloat16).save_pretrained(part)
+    (part / "training.json").write_text(json.dumps(numbers, indent=1) + "\n")
+    (part / "README.md").write_text(card(numbers))
+    shutil.rmtree(out, ignore_errors=True)
+    os.replace(part, out)
+
+
+def card(numbers: dict) -> str:
+    """The checkpoint's model card, every number taken from ``training.json``."""
+    a, held, plan = numbers["architecture"], numbers["held_out"], numbers["plan"]
+    gain = held["unigram_loss"] - held["mlm_loss"]
+    growth = ", ".join(f"{layers} from {start:.0%}" for start, layers in plan["growth"])
+    return f"""# BERT {a["layers"]} × {a["heads"]}, hidden size {a["hidden"]}
+
+An encoder of BERT's architecture pre-trained from scratch by `bertstudy pretrain` with masked
+language modelling and next-sentence prediction. It is small and was trained briefly: use it to
+study the methods of the book, not for its scores.
+
+| | |
+|---|---|
+| layers × heads, hidden, positions | {a["layers"]} × {a["heads"]}, {a["hidden"]}, {a["positions"]} |
+| vocabulary | {a["vocabulary"]} word pieces, lower-cased |
+| text | {numbers["corpus"]["documents"]:,} documents, {numbers["corpus"]["pieces"]:,} word pieces |
+| seen in training | {numbers["tokens"]:,} word pieces in {numbers["steps"]:,} steps |
+| batch, sequence length | {plan["batch_size"]} × {plan["length"]} |
+| depth by share of the budget | {growth or "full depth throughout"} |
+| peak learning rate, seed | {plan["learning_rate"]}, {plan["seed"]} |
+| wall time, device | {numbers["seconds"] / 60:.0f} min, {numbers["device"]} |
+| held-out MLM loss (nats) | {held["mlm_loss"]:.3f} |
+| the same for a unigram model | {held["unigram_loss"]:.3f} (the model is {gain:.3f} lower) |
+| held-out NSP accuracy | {held["nsp_accuracy"]:.3f} |
+
+Weights are bf16; the learning curve is in `training.json`.
+"""
