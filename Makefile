@@ -19,7 +19,7 @@ test: $(READY)
 lint: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/nbstripout --verify --keep-id $$(find notebooks -name '*.ipynb')
+	@find notebooks -name '*.ipynb' -exec $(BIN)/nbstripout --verify --keep-id {} +
 
 benchmarks: $(READY)
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done

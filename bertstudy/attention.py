@@ -34,7 +34,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from .errors import BertstudyError
+from bertstudy.errors import BertstudyError
 
 IMPLEMENTATION = "bertstudy"
 _EDITS = "_bertstudy_edits"  # attribute of an attention module while it is edited
@@ -369,7 +369,7 @@ class AdditiveMask(Edit):
     def __init__(self, mask: Tensor, layers: Collection[int] | None = None) -> None:
         super().__init__()
         if mask.ndim not in (2, 3) or mask.size(-1) != mask.size(-2):
-            raise BertstudyError(f"a mask is [places, places], with heads in front; got {mask.shape}")
+            raise BertstudyError(f"a mask is [places, places] or [head, ...]; got {mask.shape}")
         if (mask.amax(-1) <= torch.finfo(torch.float32).min / 2).any():
             raise BertstudyError("the mask forbids every key of some query")
         self.register_buffer("mask", mask.float(), persistent=False)

@@ -6,6 +6,8 @@ Only light modules are imported at the top, so that ``--help`` answers at once.
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Self
@@ -17,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from typer.core import TyperGroup
 
-from bertstudy.errors import BertstudyError
+from .errors import BertstudyError
 
 LOG_WIDTH = 160  # columns of a table that goes to a file
 UsageError: type[Exception] = typer.BadParameter.__base__  # every mistake in options is one
@@ -140,8 +142,19 @@ def _summary(outcomes: list[Any]) -> Table:
     return table
 
 
-def _stop_like_ctrl_c(number: int, frame: object) -> None:
+def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
+
+
+@contextmanager
+def _kill_is_ctrl_c() -> Iterator[None]:
+    """A kill or a closed terminal ends the children too, as Ctrl-C does."""
+    before = {n: signal.signal(n, _interrupt) for n in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @app.command()
@@ -162,21 +175,18 @@ def run(
     force: Annotated[bool, typer.Option(help="Run also what is up to date.")] = False,
 ) -> None:
     """Execute notebooks through papermill; what is up to date is left alone."""
-    from bertstudy import batch, plan
-    from bertstudy.editions import edition as find_edition
+    from . import batch, plan
+    from .editions import edition as find_edition
 
     find_edition(edition, source or None)
     runs = plan.plan(notebooks or (), edition, source, parameter or ())
     plan.check(run for run in runs if force or plan.state(run) != "current")
     console = _console()
     watcher = (_Bars if console.is_terminal else _Lines)(console, len(runs))
-    for number in (signal.SIGTERM, signal.SIGHUP):  # a kill or a closed terminal ends the children
-        signal.signal(number, _stop_like_ctrl_c)
-    with watcher:
+    with _kill_is_ctrl_c(), watcher:
         outcomes = batch.execute(runs, watcher, jobs, force)
     console.print(_summary(outcomes))
-    failed = [outcome for outcome in outcomes if outcome.status != "done"]
-    failed = [outcome for outcome in failed if outcome.status != "up to date"]
+    failed = [outcome for outcome in outcomes if outcome.status not in ("done", "up to date")]
     for outcome in failed:
         copy = batch.failed_copy(outcome.run)
         if copy.is_file():
@@ -193,8 +203,8 @@ def build(
     ] = None,
 ) -> None:
     """Build the book from executed notebooks; executes nothing."""
-    from bertstudy import book
-    from bertstudy.editions import edition as find_edition
+    from . import book
+    from .editions import edition as find_edition
 
     find_edition(edition)
     built = book.build(edition, whole=edition == "mini" if whole is None else whole)
@@ -205,9 +215,40 @@ def build(
 
 
 @app.command()
+def pretrain(
+    edition: Edition = "mini",
+    corpus: Annotated[
+        Path | None, typer.Option(help="Folder with real English; mini needs none.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the checkpoint goes; the edition's own by default.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="Wall time instead of the edition's budget.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--fresh", help="Carry on from a saved state if there is one.")
+    ] = True,
+) -> None:
+    """Pre-train the encoder of mini or small and write it as a checkpoint."""
+    from .editions import edition as find_edition
+
+    chosen = find_edition(edition)
+    if corpus is not None and not corpus.is_dir():
+        raise BertstudyError(f"--corpus {corpus} is not a folder")
+    from . import paths
+    from .pretrain import pretrain  # brings torch
+
+    if not resume:
+        for state in (paths.build() / "pretrain" / edition).glob("state*"):
+            state.unlink()
+    print(f"checkpoint: {pretrain(chosen, corpus, out, minutes)}")
+
+
+@app.command()
 def doctor(edition: Edition = "mini", source: Source = "") -> None:
     """Say what this machine has for an edition, and how to mend what it lacks."""
-    from bertstudy import doctor
+    from . import doctor
 
     checks = doctor.examine(edition, source)
     for check in checks:

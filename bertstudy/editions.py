@@ -1,13 +1,14 @@
 """What `mini`, `small`, `base` and `large` mean: one frozen dataclass each.
 
 A notebook never asks for an edition's name; it reads these fields. `mini` and `small` are
-pre-trained by this project (`bertstudy pretrain`) and shipped; `base` and `large` come from the hub.
+pre-trained by this project (`bertstudy pretrain`) and shipped; `base` and `large` come from the
+hub.
 """
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from .errors import BertstudyError
+from bertstudy.errors import BertstudyError
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 

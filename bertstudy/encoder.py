@@ -19,9 +19,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from .attention import IMPLEMENTATION
-from .errors import BertstudyError
-from .tasks import Task
+from bertstudy.attention import IMPLEMENTATION
+from bertstudy.errors import BertstudyError
+from bertstudy.tasks import Task
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -226,7 +226,7 @@ def predict(model: PreTrainedModel, data: Encoded, batch_size: int = 64) -> np.n
     where = next(model.parameters()).device
     logits: np.ndarray | None = None
     for rows in by_length(data.lengths, batch_size):
-        batch = {name: tensor.to(where) for name, tensor in model_inputs(model, data.batch(rows)).items()}
+        batch = {n: t.to(where) for n, t in model_inputs(model, data.batch(rows)).items()}
         out = model(**batch).logits.float().cpu().numpy()
         if logits is None:
             logits = np.empty((len(data), out.shape[1]), np.float32)

@@ -19,15 +19,19 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 START_TIMEOUT = 180  # seconds until a kernel must answer; a busy machine imports slowly
-# A Unix socket's path may hold 107 bytes (103 on macOS); jupyter adds about 55 to the folder.
-LONGEST_SOCKET_FOLDER = 45
+LONGEST_SOCKET = 100  # bytes of a Unix socket's path; Linux takes 107, macOS 103
 
 
-def _transport() -> str:
-    """Sockets in the file system cannot collide with another kernel's ports (papermill 511)."""
-    folder = os.environ.get("JUPYTER_RUNTIME_DIR", "")
-    usable = 0 < len(folder.encode()) <= LONGEST_SOCKET_FOLDER and os.name == "posix"
-    return "ipc" if usable else "tcp"
+def _kernel() -> Config:
+    """Sockets in the file system cannot collide with another kernel's ports (papermill 511).
+
+    For this transport jupyter takes "ip" as the beginning of the sockets' paths. It must be
+    given: the default is the same relative name for every kernel.
+    """
+    start = Path(os.environ.get("JUPYTER_RUNTIME_DIR", "."), str(os.getpid()))
+    if os.name != "posix" or len(os.fsencode(start)) + len("-5") > LONGEST_SOCKET:
+        return Config(KernelManager={"transport": "tcp"})
+    return Config(KernelManager={"transport": "ipc", "ip": str(start)})
 
 
 def _tell(**facts: Any) -> None:
@@ -66,7 +70,7 @@ def execute(source: Path, output: Path, parameters: dict[str, Any], page: str) -
         on_cell_executed=_cell_done,
         store_widget_state=False,  # explorers carry their own data; see widgets
         coalesce_streams=True,
-        config=Config(KernelManager={"transport": _transport()}),
+        config=_kernel(),
     )
     _tidy(output, page)
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from bertstudy.errors import BertstudyError
+from .errors import BertstudyError
 
 HOME_VARIABLE = "BERTSTUDY_HOME"
 

@@ -19,21 +19,20 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
-from bertstudy import paths
-from bertstudy.errors import BertstudyError
-from bertstudy.store import file_hashes, key, versions
+from . import paths
+from .errors import BertstudyError
+from .store import file_hashes, key, versions
 
 Value = int | float | str | bool
 Parameters = dict[str, Value]
 
 LIBRARIES = (
-    "torch transformers datasets numpy scipy scikit-learn pandas matplotlib seaborn ipykernel"
-    " anywidget ipywidgets papermill"
-).split()
+    *("torch", "transformers", "datasets", "numpy", "scipy", "scikit-learn", "pandas"),
+    *("matplotlib", "seaborn", "ipykernel", "anywidget", "ipywidgets", "papermill"),
+)
 # These run notebooks and build pages; no result depends on them.
 NOT_IN_RESULTS = {"__main__.py", "cli.py", "doctor.py", "plan.py", "batch.py", "book.py"}
 SUFFIX = ".ipynb"
@@ -85,8 +84,8 @@ class Run:
     def page(self) -> str:
         """Name of the executed copy: "secrets/4-6-disabling-heads--task-sst2"."""
         given = [f"{n}-{v}" for n, v in self.variant.items()]
-        safe = [re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-") for text in given]
-        if safe != [text.replace("_", "-") for text in given]:
+        safe = [re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-") for text in given]
+        if safe != given:
             safe.append(key(self.variant)[:6])  # what was replaced must still make a difference
         return "--".join([self.notebook.name, *safe])
 
@@ -123,14 +122,21 @@ def executed(edition: str) -> Path:
 
 
 def names() -> list[str]:
-    """All notebooks of the project, sorted."""
+    """All notebooks of the project, sorted.
+
+    Raises:
+        BertstudyError: there are none.
+    """
     top = paths.root() / "notebooks"
-    found = (path.relative_to(top) for path in top.rglob(f"*{SUFFIX}"))
-    return sorted(
+    every = (path.relative_to(top) for path in top.rglob(f"*{SUFFIX}"))
+    found = sorted(
         path.with_suffix("").as_posix()
-        for path in found
+        for path in every
         if not any(part.startswith(".") for part in path.parts)
     )
+    if not found:
+        raise BertstudyError(f"no notebooks in {top}")
+    return found
 
 
 def _matches(wanted: str, every: Sequence[str]) -> list[str]:
@@ -241,8 +247,6 @@ def plan(
         BertstudyError: an unknown notebook or parameter, or a value of another type.
     """
     every = names()
-    if not every:
-        raise BertstudyError(f"no notebooks in {paths.root() / 'notebooks'}")
     found = dict.fromkeys(n for w in wanted for n in _matches(w, every)) if wanted else every
     settings = _settings(pairs) | ({"source": [source]} if source else {})
     runs = []
@@ -263,7 +267,7 @@ def check(runs: Iterable[Run]) -> None:
     """
     if importlib.util.find_spec("bertstudy.study") is None:
         return
-    from bertstudy import study  # brings torch
+    from . import study  # brings torch
 
     for run in runs:
         try:
@@ -275,19 +279,24 @@ def check(runs: Iterable[Run]) -> None:
 # --- what a page depends on
 
 
-def tree_digest(folder: Path, leave_out: Iterable[str] = ()) -> str:
-    """One hash for the names and contents of the files below ``folder``; "" if it is not there."""
-    hashes = {
-        name: digest
-        for name, digest in file_hashes(folder).items()
-        if name not in leave_out and "__pycache__" not in name
-    }
+def tree_digest(folder: Path) -> str:
+    """One hash for the names and contents of the files below ``folder``; "" if it has none."""
+    hashes = file_hashes(folder)
     return key(hashes) if hashes else ""
 
 
 @functools.cache
-def _package_digest() -> str:
-    return tree_digest(Path(__file__).parent, leave_out=NOT_IN_RESULTS)
+def _package_digest(edition: str) -> str:
+    """Hash of the code a result can depend on and of the edition's own checkpoint."""
+    own = f"checkpoints/{edition}/"
+    hashes = {
+        name: digest
+        for name, digest in file_hashes(Path(__file__).parent).items()
+        if name not in NOT_IN_RESULTS
+        and "__pycache__" not in name
+        and (name.startswith(own) or not name.startswith("checkpoints/"))
+    }
+    return key(hashes)
 
 
 def source_digest(path: Path) -> str:
@@ -307,7 +316,7 @@ def digest(run: Run) -> str:
             "notebook": source_digest(run.notebook.path),
             "parameters": parameters,
             "source": str(Path(source).resolve()) if is_folder else source,
-            "package": _package_digest(),
+            "package": _package_digest(run.edition),
             "shipped": tree_digest(paths.root() / "results" / run.edition),
             "libraries": versions(LIBRARIES) | {"python": platform.python_version()},
         }

@@ -23,9 +23,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from .editions import Architecture, Edition, PreTraining
-from .errors import BertstudyError
-from .paths import build
+from bertstudy.editions import Architecture, Edition, PreTraining
+from bertstudy.errors import BertstudyError
+from bertstudy.paths import build
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PAD, UNK, CLS, SEP, MASK = range(5)
@@ -95,7 +95,7 @@ def documents(corpus: Path | None, split: str, seed: int) -> Iterator[list[str]]
     """Documents of a local corpus, or of the synthetic world where ``corpus`` is None."""
     if corpus is not None:
         return read_documents(corpus, split)
-    from . import synthetic
+    from bertstudy import synthetic
 
     return synthetic.documents(split, SYNTHETIC_SENTENCES[split], seed)
 
@@ -149,7 +149,8 @@ def tokenize(texts: Iterable[list[str]], tokenizer_file: Path, chunk: int = 512)
 
 def prepare(edition: Edition, corpus: Path | None, folder: Path) -> tuple[Corpus, Corpus]:
     """Tokenizer and tokenised train and validation text, made once and kept in ``folder``."""
-    assert edition.architecture and edition.pretraining
+    assert edition.architecture is not None
+    assert edition.pretraining is not None
     seed = edition.pretraining.seed
     tokenizer = folder / "tokenizer"
     if not (tokenizer / "tokenizer.json").exists():
@@ -358,7 +359,8 @@ class Run:
     """
 
     def __init__(self, edition: Edition, folder: Path, minutes: float | None, device: str):
-        assert edition.architecture and edition.pretraining
+        assert edition.architecture is not None
+        assert edition.pretraining is not None
         self.architecture, self.plan = edition.architecture, edition.pretraining
         self.folder, self.minutes, self.device = folder, minutes, torch.device(device)
         self.step = self.tokens = self.since_growth = 0
@@ -414,9 +416,7 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
         batch = _to(examples.batch(self.step, self.plan.batch_size), self.device)
-        with torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"
-        ):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             mlm, nsp, _ = losses(self.model, batch)
         if not torch.isfinite(mlm + nsp):
             raise BertstudyError(f"pre-training loss is {float(mlm + nsp)} at step {self.step}")
@@ -555,7 +555,7 @@ def export(run: Run, train: Corpus, validation: Corpus, out: Path) -> None:
         "architecture": asdict(run.architecture),
         "plan": asdict(run.plan),
         "minutes": run.minutes,
-        "corpus": {"pieces": int(len(train.pieces)), "documents": len(train.documents) - 1},
+        "corpus": {"pieces": len(train.pieces), "documents": len(train.documents) - 1},
         "held_out": {name: round(value, 4) for name, value in scores.items()},
         "steps": run.step,
         "tokens": run.tokens,
@@ -590,7 +590,8 @@ study the methods of the book, not for its scores.
 
 | | |
 |---|---|
-| layers × heads, hidden, positions | {a["layers"]} × {a["heads"]}, {a["hidden"]}, {a["positions"]} |
+| layers × heads | {a["layers"]} × {a["heads"]} |
+| hidden size, positions | {a["hidden"]}, {a["positions"]} |
 | vocabulary | {a["vocabulary"]} word pieces, lower-cased |
 | text | {numbers["corpus"]["documents"]:,} documents, {numbers["corpus"]["pieces"]:,} word pieces |
 | seen in training | {numbers["tokens"]:,} word pieces in {numbers["steps"]:,} steps |

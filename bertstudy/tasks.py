@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import BertstudyError
+from bertstudy.errors import BertstudyError
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -55,9 +55,7 @@ TASKS: dict[str, Task] = {
     for task in (
         Task("cola", _GLUE, "cola", ("sentence",), ("unacceptable", "acceptable"), ("mcc",)),
         Task("sst2", _GLUE, "sst2", ("sentence",), ("negative", "positive"), ("accuracy",)),
-        Task(
-            "mrpc", _GLUE, "mrpc", _PAIR, ("not_equivalent", "equivalent"), ("accuracy", "f1")
-        ),
+        Task("mrpc", _GLUE, "mrpc", _PAIR, ("not_equivalent", "equivalent"), ("accuracy", "f1")),
         Task("stsb", _GLUE, "stsb", _PAIR, (), ("spearman", "pearson")),
         Task(
             "qqp",
@@ -130,7 +128,7 @@ def load(name: str, split: str, source: str, limit: int | None = None, seed: int
 
 def _fetch(found: Task, split: str, source: str) -> "Dataset":
     if source == "synthetic":
-        from . import synthetic
+        from bertstudy import synthetic
 
         return synthetic.load(found.name, split)
     from datasets import load_dataset

@@ -11,10 +11,10 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 
-from .editions import FineTuning
-from .encoder import Encoded, model_inputs, predict, shuffled
-from .errors import BertstudyError
-from .tasks import Task, score
+from bertstudy.editions import FineTuning
+from bertstudy.encoder import Encoded, model_inputs, predict, shuffled
+from bertstudy.errors import BertstudyError
+from bertstudy.tasks import Task, score
 
 
 class TrainingDiverged(BertstudyError):
@@ -103,9 +103,7 @@ def fine_tune(
     return {"epochs": epochs, "steps": steps}
 
 
-def _loss(
-    model: PreTrainedModel, data: Encoded, rows: np.ndarray, where: torch.device
-) -> Tensor:
+def _loss(model: PreTrainedModel, data: Encoded, rows: np.ndarray, where: torch.device) -> Tensor:
     batch = {n: t.to(where) for n, t in model_inputs(model, data.batch(rows)).items()}
     with torch.autocast(where.type, torch.bfloat16, enabled=where.type == "cuda"):
         logits = model(**batch).logits

@@ -237,7 +237,7 @@ def measure_slowly(folder: Path, log: Path, barrier) -> None:
 
 
 def test_processes_that_want_the_same_compute_it_once(tmp_path):
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # torch may have threads by now
     log, barrier = tmp_path / "log", context.Barrier(3)
     arguments = (tmp_path / "store", log, barrier)
     workers = [context.Process(target=measure_slowly, args=arguments) for _ in range(3)]

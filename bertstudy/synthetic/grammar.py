@@ -1,8 +1,9 @@
 """From a meaning to English: a dependency grammar that remembers what it built.
 
-A sentence is built as a tree of `Node`; reading the tree from left to right gives the words, and the
-tree itself gives heads and relations (Universal Dependencies' labels, de Marneffe et al., 2021), so
-the annotation cannot disagree with the text. One meaning has many surfaces: `realise` draws one.
+A sentence is built as a tree of `Node`; reading the tree from left to right gives the words, and
+the tree itself gives heads and relations (Universal Dependencies' labels, de Marneffe et al.,
+2021), so the annotation cannot disagree with the text. One meaning has many surfaces: `realise`
+draws one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from bertstudy.synthetic import lexicon
 from bertstudy.synthetic.meaning import (
@@ -25,7 +27,6 @@ from bertstudy.synthetic.meaning import (
 
 NO_PASSIVE = frozenset({"have", "receive", "lose", "want"})
 DOUBLE_OBJECT = frozenset({"sell", "lend", "give", "send", "show", "offer", "bring", "throw"})
-_ACCUSATIVE = {"he": "him", "she": "her", "they": "them", "it": "it", "i": "me", "we": "us"}
 _NEGATIONS = frozenset({"not", "n't", "no", "never", "nobody", "hardly", "scarcely"})
 
 
@@ -52,16 +53,6 @@ class Frame:
     elements: tuple[tuple[str, int, int], ...]
 
 
-@dataclass(frozen=True)
-class Sentence:
-    """A surface with everything known about it."""
-
-    text: str
-    words: tuple[Word, ...]
-    frames: tuple[Frame, ...]
-    meaning: Meaning
-
-
 @dataclass
 class Node:
     """A word with its dependents left and right, in surface order."""
@@ -75,6 +66,46 @@ class Node:
     roles: list[tuple[int, Node]] = field(default_factory=list)  # 0 agent, 1 theme, 2 recipient
 
 
+Placed = tuple["Node", "Node | None", str]  # a node, its head and the relation between them
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A surface with everything known about it; the annotation is worked out when asked for."""
+
+    text: str
+    meaning: Meaning
+    order: tuple[Placed, ...] = field(repr=False, compare=False)  # the tree, left to right
+
+    @cached_property
+    def words(self) -> tuple[Word, ...]:
+        """The words with part of speech, head and relation."""
+        words, end = [], 0
+        for node, head, relation in self.order:
+            start = end + len(_glue(node, end))
+            end = start + len(node.text)
+            lemma = node.lemma or (node.text if node.pos == "PROPN" else node.text.lower())
+            words.append(Word(node.text, lemma, node.pos, self._index.get(id(head), -1), relation,
+                              lemma in _NEGATIONS, start, end))  # fmt: skip
+        return tuple(words)
+
+    @cached_property
+    def frames(self) -> tuple[Frame, ...]:
+        """The frames of the sentence's verbs."""
+        return tuple(self._frame(node) for node, _, _ in self.order if node.frame)
+
+    @cached_property
+    def _index(self) -> dict[int, int]:
+        return {id(node): i for i, (node, _, _) in enumerate(self.order)}
+
+    def _frame(self, node: Node) -> Frame:
+        names, spans = lexicon.elements(node.frame), []
+        for role, child in node.roles:
+            places = [self._index[id(n)] for n, _, _ in _walk(child, None, "")]
+            spans.append((names[role], min(places), max(places) + 1))
+        return Frame(node.frame, self._index[id(node)], tuple(spans))
+
+
 @dataclass(frozen=True)
 class Style:
     """The free choices of a surface. Nothing here changes what is meant."""
@@ -83,9 +114,6 @@ class Style:
     front: str = ""  # "place" or "time" comes first; in a Compound, "clause"
     double: bool = False  # "gave the nurse a ring" rather than "gave a ring to the nurse"
     synonyms: float = 0.35  # how often a concept's other names are used
-
-
-PLAIN = Style(synonyms=0.0)
 
 
 def voices(event: Event) -> tuple[str, ...]:
@@ -140,8 +168,10 @@ class Builder:
             style = Style(double=style.double)
         if style.voice == "cleft":
             return self._cleft(event)
-        tell = {"active": self._active, "passive": self._passive, "converse": self._converse}
-        head = tell[style.voice](event, style, subject)
+        if style.voice == "active":
+            head = self._active(event, style, subject)
+        else:
+            head = {"passive": self._passive, "converse": self._converse}[style.voice](event)
         self._adverbials(head, event, style)
         return head
 
@@ -181,7 +211,7 @@ class Builder:
             head.after.append(("obl", recipient))
         head.roles.append((2, recipient))
 
-    def _passive(self, event: Event, style: Style, subject: Node | None) -> Node:
+    def _passive(self, event: Event) -> Node:
         theme = self.noun(event.theme)
         verb = lexicon.VERBS[event.verb]
         base = self.name(verb.names)
@@ -199,7 +229,7 @@ class Builder:
         head.roles.append((0, agent))
         return head
 
-    def _converse(self, event: Event, style: Style, subject: Node | None) -> Node:
+    def _converse(self, event: Event) -> Node:
         verb = lexicon.VERBS[lexicon.VERBS[event.verb].conv]
         recipient = self.noun(event.recipient)
         theme, agent = self.noun(event.theme, "object"), self._oblique("from", event.agent)
@@ -215,7 +245,8 @@ class Builder:
         style, self.style = self.style, None
         clause = self.event(event, subject)
         self.style = style
-        head.before = [("expl", Node("it", "PRON")), ("cop", Node("was", "AUX", "be")), *head.before]
+        it_was = [("expl", Node("it", "PRON")), ("cop", Node("was", "AUX", "be"))]
+        head.before = [*it_was, *head.before]
         head.after.append(("acl:relcl", clause))
         return head
 
@@ -342,12 +373,11 @@ class Builder:
 
     def noun(self, thing: Thing, case: str = "subject") -> Node:
         """The noun phrase of a thing."""
-        if thing.noun in _ACCUSATIVE:
-            text = _ACCUSATIVE[thing.noun] if case == "object" else thing.noun
-            return Node(text, "PRON", thing.noun)
-        if thing.noun not in lexicon.NOUNS:
-            is_name = thing.noun[0].isupper()
-            return Node(thing.noun, "PROPN" if is_name else "PRON")
+        if thing.noun in lexicon.NAMES:
+            return Node(thing.noun, "PROPN")
+        if thing.noun in lexicon.PRONOUNS:
+            accusative = lexicon.PRONOUNS[thing.noun]
+            return Node(accusative if case == "object" else thing.noun, "PRON", thing.noun)
         lemma = self.name(lexicon.NOUNS[thing.noun].names)
         head = Node(lexicon.plural(lemma) if thing.plural else lemma, "NOUN", lemma)
         if thing.adjective:
@@ -368,7 +398,8 @@ class Builder:
         if word == "a":
             following = head.before[0][1].text if head.before else head.text
             return "det", Node(lexicon.article(following), "DET", "a")
-        return ("amod", Node(word, "ADJ")) if word in ("several", "many") else ("det", Node(word, "DET"))
+        is_adjective = word in ("several", "many")
+        return ("amod", Node(word, "ADJ")) if is_adjective else ("det", Node(word, "DET"))
 
     def _is_person(self, thing: Thing) -> bool:
         return thing.noun not in lexicon.NOUNS or lexicon.is_kind(thing.noun, "person")
@@ -426,34 +457,23 @@ _ADJECTIVE_NAMES = {a.key: a.names for a in lexicon.ADJECTIVES}
 
 
 def assemble(root: Node, meaning: Meaning) -> Sentence:
-    """Read a tree from left to right: text, words, heads, relations, frames."""
-    order = list(_walk(root, None, "root"))
-    index = {id(node): i for i, (node, _, _) in enumerate(order)}
+    """Read a tree from left to right. The first word gets its capital, in the tree too."""
+    order = tuple(_walk(root, None, "root"))
     order[0][0].text = order[0][0].text[0].upper() + order[0][0].text[1:]
-    words, text = [], ""
-    for node, head, relation in order:
-        glue = "" if not text or node.text in (",", ".", "?", "n't") else " "
-        start = len(text) + len(glue)
-        text += glue + node.text
-        lemma = node.lemma or (node.text if node.pos == "PROPN" else node.text.lower())
-        words.append(Word(node.text, lemma, node.pos, -1 if head is None else index[id(head)],
-                          relation, lemma in _NEGATIONS, start, len(text)))  # fmt: skip
-    frames = tuple(_frame(node, index) for node, _, _ in order if node.frame)
-    return Sentence(text, tuple(words), frames, meaning)
+    text = ""
+    for node, _, _ in order:
+        text += _glue(node, len(text)) + node.text
+    return Sentence(text, meaning, order)
 
 
-def _walk(node: Node, head: Node | None, relation: str) -> Iterator[tuple[Node, Node | None, str]]:
+def _glue(node: Node, end: int) -> str:
+    """What stands between a word and what ends at character ``end`` before it."""
+    return "" if end == 0 or node.text in (",", ".", "n't") else " "
+
+
+def _walk(node: Node, head: Node | None, relation: str) -> Iterator[Placed]:
     for rel, child in node.before:
         yield from _walk(child, node, rel)
     yield node, head, relation
     for rel, child in node.after:
         yield from _walk(child, node, rel)
-
-
-def _frame(node: Node, index: dict[int, int]) -> Frame:
-    names = lexicon.elements(node.frame)
-    spans = []
-    for role, child in node.roles:
-        places = [index[id(n)] for n, _, _ in _walk(child, None, "")]
-        spans.append((names[role], min(places), max(places) + 1))
-    return Frame(node.frame, index[id(node)], tuple(spans))

@@ -11,6 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+
+def words_of(text: str) -> frozenset[str]:
+    """The blank-separated words of a text."""
+    return frozenset(text.split())
+
+
 # --------------------------------------------------------------------------------------------
 # Nouns. "kind: members" says that each member is a kind of `kind`; the kinds form a forest.
 # --------------------------------------------------------------------------------------------
@@ -69,7 +75,8 @@ _ROOTS = {  # which broad class each top kind belongs to
 
 _IRREGULAR_PLURALS = {
     "child": "children", "man": "men", "woman": "women", "mouse": "mice", "sheep": "sheep",
-    "fish": "fish", "salmon": "salmon", "trout": "trout", "thief": "thieves", "loaf": "loaves", "scarf": "scarves",
+    "fish": "fish", "salmon": "salmon", "trout": "trout", "thief": "thieves",
+    "loaf": "loaves", "scarf": "scarves",
 }  # fmt: skip
 
 MASS = frozenset({"food", "furniture"})  # neither counted nor given "a"
@@ -79,9 +86,9 @@ _GENDERS = {"boy": "m", "man": "m", "uncle": "m", "girl": "f", "woman": "f", "au
 
 # --------------------------------------------------------------------------------------------
 # Verbs: "verb=synonyms | frame | agent class | theme class | recipient class | relations".
-# isa: what doing it entails.  opp: its opposite.  conv: the same event told from the other side.
-# result: what holds afterwards of the theme (an adjective), or "have": the recipient has the theme.
-# clause verbs take "that ..."; plan verbs take "to ...". `holds` says what follows about the clause.
+# isa: what doing it entails.  opp: its opposite.  conv: the same event from the other side.
+# result: what holds afterwards of the theme (an adjective), or "have": the recipient has it.
+# clause verbs take "that ..."; plan verbs take "to ...". holds: whether the clause is then true.
 # --------------------------------------------------------------------------------------------
 
 _VERBS = """
@@ -389,12 +396,16 @@ NAMES = {
     **dict.fromkeys(("Tom", "John", "Peter", "David", "Henry", "Oscar", "Paul", "Simon",
                      "Victor", "Walter"), "m"),
 }  # fmt: skip
+PRONOUNS = {  # and their accusatives
+    "he": "him", "she": "her", "it": "it", "they": "them", "that": "that",
+    "someone": "someone", "something": "something",
+}  # fmt: skip
 NUMBERS = ("two", "three", "four", "five", "six", "ten")
 QUANTIFIERS = ("the", "a", "some", "every", "no", "several", "many", *NUMBERS)
 CONNECTIVES = ("and", "because", "after", "before", "although", "while", "or", "if")
-_AT_PLACES = frozenset("hotel school hospital library museum theatre station bakery pharmacy farm "
-                       "harbour shop".split())  # fmt: skip
-_ON_PLACES = frozenset({"beach", "shore"})
+_AT_PLACES = words_of("hotel school hospital library museum theatre station bakery pharmacy farm "
+                      "harbour shop")  # fmt: skip
+_ON_PLACES = words_of("beach shore")
 
 # What a story or a text is about: kinds of people, things and places. "held out" topics occur in
 # documents but, of the tasks, only in MNLI's mismatched validation set.
@@ -543,8 +554,11 @@ def elements(frame: str) -> tuple[str, str, str]:
 # Forms
 # --------------------------------------------------------------------------------------------
 
-_PAST = {b: (p, q) for b, p, q in (t.split() for t in _IRREGULAR_VERBS.replace("\n", " ").split(","))}
-_DOUBLED = frozenset("hug drag jog grab plan regret grin".split())
+_PAST = {
+    base: (past_form, past_participle)
+    for base, past_form, past_participle in (entry.split() for entry in _IRREGULAR_VERBS.split(","))
+}
+_DOUBLED = words_of("hug drag jog grab plan regret grin")
 
 
 def past(verb: str) -> str:

@@ -14,7 +14,15 @@ from dataclasses import replace
 
 from bertstudy.errors import BertstudyError
 from bertstudy.synthetic import lexicon, opinions, world
-from bertstudy.synthetic.grammar import Builder, Node, Sentence, Style, assemble, draw_style, realise
+from bertstudy.synthetic.grammar import (
+    Builder,
+    Node,
+    Sentence,
+    Style,
+    assemble,
+    draw_style,
+    realise,
+)
 from bertstudy.synthetic.meaning import Attitude, Compound, Event, Meaning, Opinion, State, Thing
 
 SPLITS = ("train", "validation")
@@ -50,10 +58,12 @@ class Teller:
     """Collects the sentences of one document, all on one side of the split."""
 
     def __init__(self, split: str, rng: random.Random):
-        self.split, self.rng, self.sentences = split, rng, []
+        self.split, self.rng = split, rng
+        self.sentences: list[Sentence] = []
+        self.cast: world.Cast | None = None
 
     def tell(self, make: Callable[[], Sentence | None]) -> bool:
-        """Add the first sentence that ``make`` draws on our side; False if none of some tries is."""
+        """Add the first sentence that ``make`` draws on our side; False if a few tries fail."""
         said = {s.text for s in self.sentences}
         for _ in range(_TRIES):
             sentence = make()
@@ -101,14 +111,14 @@ def _story(teller: Teller) -> list[Sentence]:
     rng = teller.rng
     cast = world.draw_cast(rng, rng.choice(tuple(lexicon.TOPICS)), names=0.2)
     # The same people are meant throughout, so a story calls them "the", and has no "ten nurses".
-    cast = replace(cast, people=tuple(_definite(p) for p in cast.people))
+    teller.cast = replace(cast, people=tuple(_definite(p) for p in cast.people))
     if rng.random() < 0.5:
-        _introduce(teller, cast)
+        _introduce(teller)
     length = rng.randint(6, 11)
     for _ in range(length):  # each turn tells at least something, unless the split forbids it
         if len(teller.sentences) >= length:
             break
-        _episode(teller, cast)
+        _episode(teller)
     return teller.sentences or _story(teller)
 
 
@@ -116,8 +126,8 @@ def _definite(thing: Thing) -> Thing:
     return replace(thing, determiner="the", adjective="") if thing.determiner else thing
 
 
-def _introduce(teller: Teller, cast: world.Cast) -> None:
-    person = teller.rng.choice(cast.people)
+def _introduce(teller: Teller) -> None:
+    person = teller.rng.choice(teller.cast.people)
     if person.determiner:
         quality = teller.rng.choice(lexicon.adjectives_of(person.noun)).key
         teller.say(State(person, quality))
@@ -130,39 +140,39 @@ def _agrees(noun: str, name: str) -> bool:
     return noun != "person" and lexicon.gender(noun) in ("", lexicon.gender(name))
 
 
-def _episode(teller: Teller, cast: world.Cast) -> None:
+def _episode(teller: Teller) -> None:
     rng = teller.rng
-    event = world.draw_event(rng, cast)
+    event = world.draw_event(rng, teller.cast)
     if rng.random() < 0.12:
         return _plan(teller, event)
     if rng.random() < 0.1:
-        return _two_events(teller, cast, event)
+        return _two_events(teller, event)
     if teller.say(event):
         for _ in range(1 + (rng.random() < 0.6)):
-            rng.choices(*_FOLLOW_UPS)[0](teller, cast, event)
+            rng.choices(*_FOLLOW_UPS)[0](teller, event)
     return None
 
 
-def _again(teller: Teller, cast: world.Cast, event: Event) -> None:
+def _again(teller: Teller, event: Event) -> None:
     lead = teller.rng.choice(("", "", "in other words", "in short", "so"))
     teller.say(event, lead)
 
 
-def _general(teller: Teller, cast: world.Cast, event: Event) -> None:
+def _general(teller: Teller, event: Event) -> None:
     weaker = world.weaken(event, teller.rng)
     if weaker is not None:
         teller.say(weaker, teller.rng.choice(("", "", "so", "in short")))
 
 
-def _outcome(teller: Teller, cast: world.Cast, event: Event) -> None:
+def _outcome(teller: Teller, event: Event) -> None:
     after = world.outcome(event, teller.rng)
     if after is not None:
         teller.say(after, teller.rng.choice(("so", "then", "now", "")))
     else:
-        _reaction(teller, cast, event)
+        _reaction(teller, event)
 
 
-def _reaction(teller: Teller, cast: world.Cast, event: Event) -> None:
+def _reaction(teller: Teller, event: Event) -> None:
     """Kindness pleases and unkindness does not."""
     whom, rng = event.theme, teller.rng
     if event.verb in world.KINDLY:
@@ -170,7 +180,7 @@ def _reaction(teller: Teller, cast: world.Cast, event: Event) -> None:
     elif event.verb in world.UNKINDLY:
         teller.say(State(_pronoun_or(whom, rng), rng.choice(("angry", "sad"))), "so")
     else:
-        _goes_on(teller, cast, event)
+        _goes_on(teller, event)
 
 
 def _pronoun_or(thing: Thing, rng: random.Random) -> Thing:
@@ -187,21 +197,21 @@ def _pronoun(thing: Thing) -> str:
     return {"m": "he", "f": "she", "": ("he", "she")[len(thing.noun) % 2]}[known]
 
 
-def _goes_on(teller: Teller, cast: world.Cast, event: Event) -> None:
+def _goes_on(teller: Teller, event: Event) -> None:
     pronoun = Thing(_pronoun(event.agent), "")
-    following = world.draw_event(teller.rng, cast, agent=event.agent)
+    following = world.draw_event(teller.rng, teller.cast, agent=event.agent)
     if event.agent not in (following.theme, following.recipient):
         told = replace(following, agent=pronoun)
         teller.tell(lambda: realise(told, teller.rng, Style(double=teller.rng.random() < 0.5)))
 
 
-def _denial(teller: Teller, cast: world.Cast, event: Event) -> None:
+def _denial(teller: Teller, event: Event) -> None:
     wrong = world.alter(event, teller.rng)
     if wrong is not None:
         teller.say(replace(wrong, negated=True, manner=""))
 
 
-def _gossip(teller: Teller, cast: world.Cast, event: Event) -> None:
+def _gossip(teller: Teller, event: Event) -> None:
     """Somebody speaks of the event and is right, or wrong."""
     rng = teller.rng
     is_true = rng.random() < 0.5
@@ -232,7 +242,7 @@ def _false_claim(event: Event, rng: random.Random) -> Event | None:
     return world.swap_roles(event, rng) if kind < 0.45 else world.alter(event, rng)
 
 
-def _definition(teller: Teller, cast: world.Cast, event: Event) -> None:
+def _definition(teller: Teller, event: Event) -> None:
     """A poodle is a dog. To rescue is to help."""
     rng = teller.rng
     nouns = [t.noun for t in (event.agent, event.theme, event.recipient)
@@ -249,7 +259,7 @@ def _definition(teller: Teller, cast: world.Cast, event: Event) -> None:
     teller.say(State(subject, quality, not is_true, True), rng.choice(("", "of course")))
 
 
-_FOLLOW_UPS: tuple[list[Callable[[Teller, world.Cast, Event], None]], list[float]] = (
+_FOLLOW_UPS: tuple[list[Callable[[Teller, Event], None]], list[float]] = (
     [_again, _general, _outcome, _goes_on, _denial, _gossip, _definition],
     [0.27, 0.18, 0.10, 0.10, 0.08, 0.22, 0.05],
 )
@@ -267,9 +277,9 @@ def _plan(teller: Teller, event: Event) -> None:
         teller.say(replace(event, negated=plan.holds == "no"))
 
 
-def _two_events(teller: Teller, cast: world.Cast, event: Event) -> None:
+def _two_events(teller: Teller, event: Event) -> None:
     rng = teller.rng
-    second = world.draw_event(rng, cast, details=0.1)
+    second = world.draw_event(rng, teller.cast, details=0.1)
     plain = replace(event, time="", place="", manner="")
     connective = rng.choice(lexicon.CONNECTIVES[:6])
     if second.verb != event.verb and teller.say(Compound(connective, plain, second)):
@@ -288,8 +298,8 @@ def _review(teller: Teller) -> list[Sentence]:
     targets = opinions.targets(rng)
     watcher = Thing(rng.choice(tuple(lexicon.NAMES)), "")
     if rng.random() < 0.6:
-        seen = Event("see", watcher, replace(targets[0], determiner="a"), time=rng.choice(("", *lexicon.TIMES)))
-        teller.say(seen)
+        time = rng.choice(("", *lexicon.TIMES))
+        teller.say(Event("see", watcher, replace(targets[0], determiner="a"), time=time))
     for _ in range(rng.randint(3, 6)):
         target = targets[0] if rng.random() < 0.5 else rng.choice(targets)
         teller.tell(lambda t=target: realise(_opinion(t, verdict, rng), rng, None))

@@ -24,10 +24,10 @@ TOLD = tuple(  # verbs events are drawn from: not the converses, which are only 
 )
 PLANS = tuple(v for v in lexicon.VERBS.values() if v.theme == "plan")
 ATTITUDES = tuple(v for v in lexicon.VERBS.values() if v.theme == "clause")
-KINDLY = frozenset("help rescue cure praise thank adore respect trust hug defend hire greet release "
-                   "amuse like invite".split())  # fmt: skip
-UNKINDLY = frozenset("criticize blame detest despise hit kick punch harm injure bite attack fire "
-                     "deceive bore dislike push capture".split())  # fmt: skip
+KINDLY = lexicon.words_of("help rescue cure praise thank adore respect trust hug defend hire greet "
+                          "release amuse like invite")  # fmt: skip
+UNKINDLY = lexicon.words_of("criticize blame detest despise hit kick punch harm injure bite attack "
+                            "fire deceive bore dislike push capture")  # fmt: skip
 
 # Lasting states: they do not happen somewhere, at some time, in some manner.
 STATIVE = frozenset({"Experiencer_focus", "Possession", "Judgment", "Reliance", "Desiring",
@@ -42,6 +42,11 @@ def side(text: str) -> str:
     can be in two splits.
     """
     return "train" if zlib.crc32(text.lower().encode()) & 1 else "validation"
+
+
+def is_act(event: Event) -> bool:
+    """Whether the event is something done, not a lasting state such as owning or hating."""
+    return lexicon.VERBS[event.verb].frame not in STATIVE
 
 
 # --------------------------------------------------------------------------------------------
@@ -68,6 +73,7 @@ def topic_nouns(topic: str) -> tuple[tuple[str, ...], ...]:
     )
 
 
+@cache
 def _is_leaf(noun: str) -> bool:
     return all(n.parent != noun for n in lexicon.NOUNS.values())
 
@@ -83,8 +89,10 @@ def draw_cast(rng: random.Random, topic: str, names: float = 0.25) -> Cast:
     )
     beasts = tuple(draw_thing(rng, n, 0.25, 0.3) for n in _sample(rng, animals, 2))
     things = tuple(draw_thing(rng, n, 0.35, 0.4) for n in _sample(rng, objects, 3))
-    where = (*_sample(rng, places, 2), *([rng.choice(lexicon.CITIES)] if rng.random() < 0.3 else []))
-    return Cast(persons, beasts, things, where)
+    where = _sample(rng, places, 2)
+    if rng.random() < 0.3:
+        where.append(rng.choice(lexicon.CITIES))
+    return Cast(persons, beasts, things, tuple(where))
 
 
 def _sample(rng: random.Random, pool: tuple[str, ...], n: int) -> list[str]:
@@ -102,8 +110,13 @@ def draw_thing(rng: random.Random, noun: str, adjective: float, indefinite: floa
     return Thing(noun, determiner, quality)
 
 
+def any_verb(_verb: lexicon.Verb) -> bool:
+    """No restriction on the verbs of `draw_event`."""
+    return True
+
+
 def draw_event(rng: random.Random, cast: Cast, details: float = 0.35, agent: Thing | None = None,
-               fits: Callable[[lexicon.Verb], bool] = lambda verb: True) -> Event:  # fmt: skip
+               fits: Callable[[lexicon.Verb], bool] = any_verb) -> Event:  # fmt: skip
     """Something that one of the cast did.
 
     Args:
@@ -148,7 +161,7 @@ def _can_be(thing: Thing, kinds: str) -> bool:
 
 
 def _with_details(rng: random.Random, event: Event, cast: Cast, details: float) -> Event:
-    if lexicon.VERBS[event.verb].frame in STATIVE:
+    if not is_act(event):
         return event
     return replace(
         event,
@@ -199,13 +212,13 @@ def _generalised(thing: Thing, rng: random.Random) -> Thing:
     return Thing(kind, determiner)  # an old sedan is not known to be an old vehicle: drop it
 
 
-def generalise_place(event: Event, rng: random.Random) -> Event | None:
+def generalise_place(event: Event, _rng: random.Random) -> Event | None:
     """Say only what kind of place it was: in the room for in the kitchen."""
     kind = parent(event.place)
     return replace(event, place=kind) if kind in ("room", "building", "shop") else None
 
 
-def generalise_verb(event: Event, rng: random.Random) -> Event | None:
+def generalise_verb(event: Event, _rng: random.Random) -> Event | None:
     """Say only what kind of act it was: helped for rescued."""
     isa = lexicon.VERBS[event.verb].isa
     return replace(event, verb=isa) if isa else None
@@ -219,7 +232,7 @@ def unname(event: Event, rng: random.Random) -> Event | None:
     return replace(event, **{role: Thing("someone" if is_person else "something", "")})
 
 
-def outcome(event: Event, rng: random.Random) -> Event | State | None:
+def outcome(event: Event, _rng: random.Random) -> Event | State | None:
     """What holds afterwards: the buyer has the goods, the cup is broken."""
     result = lexicon.VERBS[event.verb].result
     if result == "have":
@@ -228,7 +241,7 @@ def outcome(event: Event, rng: random.Random) -> Event | State | None:
     return State(event.theme, result) if result and is_described else None
 
 
-def wrong_owner(event: Event, rng: random.Random) -> Event | None:
+def wrong_owner(event: Event, _rng: random.Random) -> Event | None:
     """The giver, not the receiver, had the thing afterwards."""
     is_given = lexicon.VERBS[event.verb].result == "have"
     return Event("have", event.agent, event.theme) if is_given else None
@@ -262,15 +275,20 @@ def other_noun(event: Event, rng: random.Random) -> Event | None:
     return replace(event, **{role: replace(thing, noun=rng.choice(options))}) if options else None
 
 
-def other_verb(event: Event, rng: random.Random) -> Event | None:
+def other_verb(event: Event, _rng: random.Random) -> Event | None:
     """The opposite act: repaired for broke."""
     opposite = lexicon.VERBS[event.verb].opp
     if not opposite:
         return None
-    verb = lexicon.VERBS[opposite]
-    fits = all(_can_be(getattr(event, r), getattr(verb, r)) for r in _roles(event) if getattr(verb, r))
-    same_roles = bool(verb.theme) == bool(event.theme) and bool(verb.recipient) == bool(event.recipient)
-    return replace(event, verb=opposite) if fits and same_roles else None
+    return replace(event, verb=opposite) if _takes(lexicon.VERBS[opposite], event) else None
+
+
+def _takes(verb: lexicon.Verb, event: Event) -> bool:
+    """Whether the verb has the event's roles and allows what fills them."""
+    wanted = {role: getattr(verb, role) for role in ROLES}
+    filled = {role: getattr(event, role) for role in ROLES}
+    same_roles = all(bool(wanted[role]) == bool(filled[role]) for role in ROLES)
+    return same_roles and all(_can_be(filled[r], wanted[r]) for r in ROLES if filled[r])
 
 
 def other_quality(event: Event, rng: random.Random) -> Event | None:
@@ -322,20 +340,17 @@ def _other(kind: str, event: Event, rng: random.Random) -> str:
 
 
 def _same_sort(one: str, two: str) -> bool:
-    """Months exclude months and parts of the day exclude each other; May does not exclude spring."""
+    """Whether two times exclude each other: March and May do, May and spring do not."""
     return _time_sort(one) == _time_sort(two)
 
 
-def _time_sort(time: str) -> str:
-    noun = time.split()[-1]
-    if noun in ("spring", "autumn", "winter"):
-        return "season"
-    return "month" if time.startswith("in ") and noun[0].isupper() else time.split()[0] + str(
-        time.count(" ")
-    )
+def _time_sort(time: str) -> tuple[str, bool, bool]:
+    """on Monday, in March, at noon, in the morning and in spring are of five sorts."""
+    preposition, *_, noun = time.split()
+    return preposition, noun[0].isupper(), " the " in time
 
 
-def negate(event: Event, rng: random.Random) -> Event | None:
+def negate(event: Event, _rng: random.Random) -> Event | None:
     """It did not happen."""
     return replace(event, negated=not event.negated)
 
@@ -343,7 +358,7 @@ def negate(event: Event, rng: random.Random) -> Event | None:
 def add_setting(event: Event, rng: random.Random) -> Event | None:
     """A place or time that was not mentioned."""
     free = [f for f in ("place", "time") if not getattr(event, f)]
-    if not free or lexicon.VERBS[event.verb].frame in STATIVE:
+    if not free or not is_act(event):
         return None
     kind = rng.choice(free)
     if kind == "time":

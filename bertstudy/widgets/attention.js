@@ -62,8 +62,10 @@ function predictions(task, example) {
   const rows = task.labels.map((label, c) => h("tr", null,
     h("th", { scope: "row" }, label, label === example.gold ? h("span", { class: "gold" }, " gold") : null),
     ...example.probabilities.map((p) => h("td", null, p
-      ? h("span", { class: "bar", style: `--p: ${p[c]}` }, number(p[c])) : "no classifier"))));
-  return h("table", { class: "predictions" }, h("caption", null, "Predicted class probabilities"),
+      ? h("span", { class: "bar", style: `--p: ${p[c]}` }, number(p[c])) : "–"))));
+  const without = task.models.filter((_, m) => !example.probabilities[m]);
+  return h("table", { class: "predictions" }, h("caption", null, "Predicted class probabilities",
+    without.length ? ` (${without.join(", ")}: no classifier)` : ""),
     h("thead", null, h("tr", null, h("td"), ...task.models.map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", null, ...rows));
 }
@@ -78,10 +80,10 @@ function overview(task, example, onpick) {
   const place = roving(rows, onpick);
   const number = (text) => h("span", { "aria-hidden": "true" }, text);
   const root = h("div", { class: "overview", style: `--heads: ${task.heads}` },
-    h("div", { class: "row" }, number(""), ...rows[0].map((_, c) => number(c + 1))),
+    h("div", { class: "line-up" }, number(""), ...rows[0].map((_, c) => number(c + 1))),
     h("div", { role: "grid", "aria-label": `all heads, ${task.models[model]}` },
-      ...rows.map((cells, r) => h("div", { class: "row", role: "row" }, number(r + 1), ...cells))),
-    h("p", { class: "note" }, `All heads of the ${task.models[model]} model: layers down, heads across. `,
+      ...rows.map((cells, r) => h("div", { class: "line-up", role: "row" }, number(r + 1), ...cells))),
+    h("p", { class: "remark" }, `All heads of the ${task.models[model]} model: layers down, heads across. `,
       "Shades by square root, so that faint patterns show."));
   return { root, draw(layer, head) {
     rows.forEach((cells, l) => cells.forEach((cell, k) =>
@@ -101,14 +103,14 @@ function build(model) {
   const headBox = slider("Head", (head) => choose(model, { head }));
   const text = h("p", { class: "sentence" });
   const table = h("div", { class: "scroll" });
-  const all = h("div"), views = h("div", { class: "panels" });
+  const title = h("h4"), all = h("div"), views = h("div", { class: "panels" });
   const root = h("section", { class: "explorer", "aria-label": "Attention explorer" },
     h("div", { class: "top" },
       h("div", null, h("div", { class: "controls" }, taskBox.root, exampleBox.root, layerBox.root, headBox.root),
         text, table),
       all),
-    views,
-    h("p", { class: "note" }, "Weight ", shades(), ", kept to ±0.002, as shade and as opacity of lines. Rows are ",
+    title, views,
+    h("p", { class: "remark" }, "Weight ", shades(), ", kept to ±0.002, as shade and as opacity of lines. Rows are ",
       "queries, columns keys; each row sums to 1. Point at a cell or a token, or use the arrow keys."));
 
   /** The parts whose size depends on the example. */
@@ -120,12 +122,12 @@ function build(model) {
     text.replaceChildren(example.text);
     table.replaceChildren(predictions(task, example));
     panels = task.models.map((name) => ({
-      name, readout: h("output", { class: "readout", "aria-live": "polite" }), title: h("h4"),
+      name, readout: h("output", { class: "readout", "aria-live": "polite" }), 
       map: heatmap(example.tokens, name, (i, j) => { cell = [i, j]; isolated = null; point(); }),
       lines: tokenLines(example.tokens, name, (side, index) => { isolated = side && { side, index }; point(); }),
     }));
     views.replaceChildren(...panels.map((p) => h("article", { class: "panel" },
-      p.title, p.readout, p.map.root, p.lines.root)));
+      h("p", { class: "name" }, p.name), p.readout, p.map.root, p.lines.root)));
   }
 
   /** What follows the pointer. */
@@ -150,10 +152,8 @@ function build(model) {
     headBox.fill(task.heads, head);
     if (task.examples[index] !== example) { example = task.examples[index]; rebuild(); }
     heads.draw(layer, head);
-    panels.forEach((panel, m) => {
-      panel.title.textContent = `${panel.name}, layer ${layer + 1}, head ${head + 1}`;
-      panel.map.paint(example.map(m, layer, head));
-    });
+    title.textContent = `Layer ${layer + 1}, head ${head + 1}`;
+    panels.forEach((panel, m) => panel.map.paint(example.map(m, layer, head)));
     point();
   }
 

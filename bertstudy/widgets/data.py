@@ -173,8 +173,9 @@ class DisablingGrid:
             _known(kind, KINDS, "kind of disabling"): _fractions(v, f"{where}: {kind} effects")
             for kind, v in self.effects.items()
         }
-        layers = {k: _fractions(v, f"{where}: {k} layer effects") for k, v in
-                  self.layer_effects.items()}
+        layers = {
+            k: _fractions(v, f"{where}: {k} layer effects") for k, v in self.layer_effects.items()
+        }
         shape = next(iter(effects.values())).shape[:2]
         _shaped(baseline, (runs,), f"{where}: baseline")
         for kind, values in effects.items():
@@ -241,7 +242,7 @@ class PageData(ipywidgets.Widget):
         encoded = base64.b64encode(self.blob).decode()
         return {
             "text/plain": self._summary(),
-            "text/html": f'<p class="bertstudy-data">{html.escape(self._summary())}</p>\n'
+            "text/html": f'<p class="bertstudy-page">{html.escape(self._summary())}</p>\n'
             f'<script type="application/octet-stream" id="bertstudy-data-{self.key}">{encoded}'
             "</script>",
         }

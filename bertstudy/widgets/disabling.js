@@ -41,10 +41,10 @@ function effectGrid(task, onpick) {
   const label = (role, text) => h("span", { role }, text);
   const root = h("div", { class: "effects", style: `--heads: ${heads}` },
     h("div", { role: "grid", "aria-label": "effect of disabling each head" },
-      h("div", { class: "row", role: "row" }, label("columnheader", ""),
+      h("div", { class: "line-up", role: "row" }, label("columnheader", ""),
         ...rows[0].map((_, c) => label("columnheader", c < heads ? c + 1 : "all"))),
-      ...rows.map((cells, r) => h("div", { class: "row", role: "row" }, label("rowheader", r + 1), ...cells))),
-    h("p", { class: "note" }, "Layers down, heads across; “all” is the whole layer."),
+      ...rows.map((cells, r) => h("div", { class: "line-up", role: "row" }, label("rowheader", r + 1), ...cells))),
+    h("p", { class: "remark" }, "Layers down, heads across; “all” is the whole layer."),
     legend("heads", limit.head), legend("layers", limit.layer));
   return { root, draw(kind, layer, head) {
     rows.forEach((cells, l) => cells.forEach((node, c) => {
@@ -92,21 +92,20 @@ function seedTable(values, grid) {
 function change(task, example, kind, layer, head) {
   const before = example.probabilities.at(-1), after = head === null ? null : example.disabled[kind]?.[layer][head];
   if (!before || !after) {
-    return h("p", { class: "note" }, head === null
+    return h("p", { class: "remark" }, head === null
       ? "Choose a single head to see its map and what it does to one prediction."
       : "Nothing recorded for this example’s prediction.");
   }
   const best = (p) => task.labels[p.indexOf(Math.max(...p))];
-  const rows = task.labels.map((label, c) => h("tr", null,
-    h("th", { scope: "row" }, label, label === example.gold ? h("span", { class: "gold" }, " gold") : null),
-    h("td", { class: "track" }, h("span", { style: `--from: ${before[c]}; --to: ${after[c]}` })),
-    h("td", null, number(before[c]), " → ", h("b", { class: "value" }, number(after[c]))),
-    h("td", null, signed(after[c] - before[c]))));
+  const rows = task.labels.map((label, c) => h("li", null,
+    h("span", null, label, label === example.gold ? h("span", { class: "gold" }, " gold") : null),
+    h("span", null, number(before[c]), " → ", h("b", { class: "value" }, number(after[c])),
+      ` (${signed(after[c] - before[c])})`),
+    h("span", { class: "track", style: `--from: ${before[c]}; --to: ${after[c]}` })));
   const verdict = best(before) === best(after) ? `Still predicts “${best(after)}”.`
     : `The prediction flips from “${best(before)}” to “${best(after)}”.`;
-  return h("div", { class: "scroll" }, h("table", { class: "change" }, h("caption", null, verdict),
-    h("thead", null, h("tr", null, ...["", "0 to 1", "with → without", "change"].map((text) => h("th", null, text)))),
-    h("tbody", null, ...rows)));
+  return h("div", { class: "change" }, h("p", null, verdict), h("ul", null, ...rows),
+    h("p", { class: "remark" }, "Class probabilities on a line from 0 to 1: with every head → without this one."));
 }
 
 function build(model) {
@@ -126,13 +125,13 @@ function build(model) {
   const title = h("h4"), readout = h("output", { class: "readout effect", "aria-live": "polite" });
   const seeds = h("div"), gridBox = h("div"), changeBox = h("div", { "aria-live": "polite" });
   const text = h("p", { class: "sentence" });
-  const mapBox = h("div"), mapReadout = h("output", { class: "readout cell", "aria-live": "polite" });
+  const mapBox = h("div"), mapReadout = h("output", { class: "readout weight", "aria-live": "polite" });
   const root = h("section", { class: "explorer", "aria-label": "Disabling explorer" },
     h("div", { class: "controls pair" }, taskBox.root,
       h("fieldset", null, h("legend", null, "Disabling means"), ...radios.map((radio) => radio.root))),
     h("div", { class: "top" }, gridBox, h("div", null, title, readout, seeds)),
     h("div", { class: "one top" }, h("div", null, exampleBox.root, text, changeBox),
-      h("div", null, mapReadout, mapBox, h("p", { class: "note" }, "Attention of this head, nothing disabled: ",
+      h("div", null, mapReadout, mapBox, h("p", { class: "remark" }, "Attention of this head, nothing disabled: ",
         "rows are queries, columns keys; ", shades(), ", kept to ±0.002."))));
 
   function drawEffect([layer, head]) {
@@ -148,7 +147,7 @@ function build(model) {
     const recorded = grid.origins.filter((origin) => origin === "recorded").length;
     const here = values.length - recorded;
     seeds.replaceChildren(strip(values, found, whole ? limit.layerSeed : limit.headSeed, grid),
-      h("p", { class: "note" }, "Percentage points, one dot a seed; bar and tick: 95 % interval and mean. ",
+      h("p", { class: "remark" }, "Percentage points, one dot a seed; bar and tick: 95 % interval and mean. ",
         [here && `● ${here} computed here`, recorded && `○ ${recorded} recorded`].filter(Boolean).join(", "), "."),
       seedTable(values, grid));
     seeds.querySelector("details").open = open;

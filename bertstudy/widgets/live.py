@@ -44,7 +44,7 @@ class LivePanel(ipywidgets.VBox):
         try:
             index = self._add()
             self._say(f"Added as example {index + 1}.")
-        except Exception as error:  # noqa: BLE001: a callback's traceback would be lost
+        except Exception as error:  # whatever it is, a callback's traceback would be lost
             known = isinstance(error, BertstudyError)
             self._say(str(error) if known else f"{type(error).__name__}: {error}")
         finally:
@@ -66,4 +66,4 @@ class LivePanel(ipywidgets.VBox):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         bundle = super()._repr_mimebundle_(**kwargs)
-        return {**bundle, "text/html": f"<p>{STATIC}</p>"}
+        return {**bundle, "text/html": f'<p class="bertstudy-page">{STATIC}</p>'}

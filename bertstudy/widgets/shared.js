@@ -205,17 +205,17 @@ export function heatmap(tokens, name, onmove) {
       if (by) { event.preventDefault(); move(at[0] + by[0], at[1] + by[1]); }
     },
   });
-  const mark = h("div", { class: "mark" });
+  const mark = h("div", { class: "cursor" });
   const label = (token) => h("span", { title: token }, token);
   const rows = tokens.map(label), columns = tokens.map(label);
   const longest = Math.min(10, Math.max(...tokens.map((token) => token.length)));
-  const root = h("div", { class: "heatmap", style: `--n: ${count}; --longest: ${longest}` },
+  const plot = h("div", { class: "plot", style: `--n: ${count}; --longest: ${longest}` },
     h("div", { class: "axes", "aria-hidden": "true" }, h("span", null, "key →"), h("span", null, "query ↓")),
     h("div", { class: "columns", "aria-hidden": "true" }, ...columns),
     h("div", { class: "rows", "aria-hidden": "true" }, ...rows),
     h("div", { class: "field" }, canvas, mark));
   return {
-    root,
+    root: h("div", { class: "heatmap" }, plot),
     paint: (map) => paint(canvas, map),
     point(i, j) {
       at = [i, j];

@@ -1,0 +1,135 @@
+"""Tidy table in, Figure out. Layers and heads are 1-based here and every axis says so."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bertstudy.reference import interval
+from bertstudy.tasks import METRIC_NAMES, task
+
+BASELINE = "#E69F00"  # orange, as in the paper; told from blue by colour-blind readers
+DARK, LIGHT = "#0072B2", "#999999"
+STYLE = {"axes.spines.top": False, "axes.spines.right": False, "figure.facecolor": "white"}
+
+
+def _panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            1, count, figsize=(width * count, height), squeeze=False, layout="constrained"
+        )
+    return figure, list(axes[0])
+
+
+def _seed_count(rows: pd.DataFrame) -> str:
+    seeds = rows["seed"].nunique()
+    return f"{seeds} seed" + ("s" if seeds > 1 else "")
+
+
+def disabled_heads(effects: pd.DataFrame, kind: str = "uniform") -> Figure:
+    """Figure 8: the score with one head disabled, mean over seeds; one panel a task.
+
+    Colours diverge from the baseline, which the colour bar marks in orange: blue gains, red
+    costs. The limits are symmetric and each panel has its own.
+
+    Args:
+        effects: as from `papers.secrets.effects`.
+        kind: "uniform" or "zero".
+    """
+    heads = effects[(effects["part"] == "head") & (effects["kind"] == kind)]
+    names = list(dict.fromkeys(heads["task"]))
+    figure, axes = _panels(len(names), 4.0, 3.6)
+    for axis, name in zip(axes, names, strict=True):
+        rows = heads[heads["task"] == name]
+        grid = rows.pivot_table(index="layer", columns="head", values="score")
+        baseline = rows.groupby("seed")["baseline"].first().mean()
+        reach = max(float((grid - baseline).abs().to_numpy().max()), 0.1)
+        sns.heatmap(
+            grid,
+            ax=axis,
+            cmap="RdBu",
+            vmin=baseline - reach,
+            vmax=baseline + reach,
+            square=True,
+            linewidths=0.4,
+            linecolor="white",
+            xticklabels=[h + 1 for h in grid.columns],
+            yticklabels=[layer + 1 for layer in grid.index],
+            cbar_kws={"label": METRIC_NAMES[task(name).metrics[0]], "shrink": 0.8},
+        )
+        bar = axis.collections[0].colorbar
+        bar.ax.axhline(baseline, color=BASELINE, linewidth=3)
+        axis.invert_yaxis()
+        axis.set(xlabel="head disabled (1-based)", ylabel="layer (1-based)")
+        axis.set_title(f"{name.upper()}: baseline {baseline:.1f}, {_seed_count(rows)}", fontsize=10)
+        axis.tick_params(labelsize=8)
+    return figure
+
+
+def disabled_layers(effects: pd.DataFrame, kind: str = "uniform") -> Figure:
+    """Figure 9: the score with one layer disabled: each seed, the mean, its 95 % interval.
+
+    Seeds are shown as their effect added to the mean baseline (the orange line), so that the
+    spread seen is that of the effect and not of the models.
+    """
+    layers = effects[(effects["part"] == "layer") & (effects["kind"] == kind)]
+    names = list(dict.fromkeys(layers["task"]))
+    figure, axes = _panels(len(names), 3.6, 3.2)
+    for axis, name in zip(axes, names, strict=True):
+        rows = layers[layers["task"] == name]
+        baseline = rows.groupby("seed")["baseline"].first().mean()
+        axis.axhline(baseline, color=BASELINE, linewidth=2, label="no layer disabled", zorder=1)
+        place = rows["layer"] + 1
+        axis.plot(place, baseline + rows["effect"], ".", color=LIGHT, label="one seed", zorder=2)
+        for layer, group in rows.groupby("layer"):
+            _mean_with_interval(axis, layer + 1, baseline + group["effect"].to_numpy())
+        axis.set(xlabel="layer disabled (1-based)", ylabel=METRIC_NAMES[task(name).metrics[0]])
+        axis.set_xticks(sorted(place.unique()))
+        axis.set_title(f"{name.upper()}, {_seed_count(rows)}", fontsize=10)
+    axes[0].plot([], [], "o", color=DARK, label="mean and 95 % interval")
+    axes[0].legend(fontsize=7, frameon=False, loc="best")
+    return figure
+
+
+def _mean_with_interval(axis: Axes, place: float, samples: np.ndarray) -> None:
+    mean, low, high = interval(samples)
+    error = [[mean - low], [high - mean]] if np.isfinite(low) else None
+    axis.errorbar(place, mean, yerr=error, fmt="o", color=DARK, capsize=3, markersize=5, zorder=3)
+
+
+def selection(measured: pd.DataFrame) -> Figure:
+    """The gain of the best head, judged where it was chosen and judged on other examples."""
+    names = {
+        "best_head_gain": "chosen and judged on the same examples (the paper's way)",
+        "best_head_gain_held_out": "chosen on one half, judged on the other",
+    }
+    rows = measured[measured["quantity"].isin(names)]
+    figure, (axis,) = _panels(1, 6.4, 3.0)
+    tasks = list(dict.fromkeys(rows["task"]))
+    for offset, (quantity, label), color in zip(
+        (-0.12, 0.12), names.items(), (BASELINE, DARK), strict=True
+    ):
+        for index, name in enumerate(tasks):
+            values = rows[(rows["quantity"] == quantity) & (rows["task"] == name)]["value"]
+            mean, low, high = interval(values.to_numpy())
+            error = [[mean - low], [high - mean]] if np.isfinite(low) else None
+            place = index + offset
+            axis.plot([place] * len(values), values, ".", color=LIGHT, zorder=1)
+            axis.errorbar(
+                place,
+                mean,
+                yerr=error,
+                fmt="o",
+                color=color,
+                capsize=3,
+                zorder=2,
+                label=label if index == 0 else None,
+            )
+    axis.axhline(0, color="black", linewidth=0.8)
+    axis.set_xticks(range(len(tasks)), [name.upper() for name in tasks])
+    axis.set_xlim(-0.6, len(tasks) - 0.4)
+    axis.set_ylabel("effect of the best head (points)")
+    axis.legend(fontsize=8, frameon=False, loc="best")
+    return figure

@@ -1,0 +1,278 @@
+r"""Kovaleva, Romanov, Rogers & Rumshisky (2019), *Revealing the Dark Secrets of BERT*.
+
+§4.6, disabling heads and layers. For a model with parameters θ and a task's score S,
+
+$$\Delta_{lh} = S(\theta;\ A^{(l,h)} \leftarrow \tfrac1L) - S(\theta)$$
+
+is the *effect* of disabling head h of layer l: positive where the model does better without
+what the head has learnt. Figure 8 shows S with one head disabled, Figure 9 with one layer.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from bertstudy.ablation import Sweep, disable_each
+from bertstudy.attention import DISABLINGS, maps
+from bertstudy.encoder import Encoded, device, load_encoder, model_inputs, predict
+from bertstudy.errors import BertstudyError
+from bertstudy.store import Record
+from bertstudy.tasks import Task, score
+from bertstudy.widgets import AttentionMaps, DisablingGrid, Example, PageData
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from bertstudy.study import Study
+
+KINDS = tuple(DISABLINGS)
+HALVES_SEED = 0
+VERSION = 1  # of the measurement; raise it when the meaning of a value changes
+
+
+# Measuring ----------------------------------------------------------------------------------
+
+
+def disabling(study: "Study", task: Task, seed: int, kind: str = "uniform") -> Record:
+    """Scores (×100) of one fine-tuned model with every head and every layer disabled in turn.
+
+    Values:
+        ``metric``, ``examples``, ``baseline``; ``heads [layer][head]`` and ``layers [layer]``
+        on all validation examples, in the task's main metric; and the same three under
+        ``halves``, two random halves of those examples, so that a head can be chosen on one
+        half and judged on the other.
+    """
+
+    def compute(model: "PreTrainedModel") -> dict:
+        data = study.encoded(task, "validation")
+        swept = disable_each(model, data, kind)
+        order = np.random.default_rng(HALVES_SEED).permutation(len(data))
+        halves = (order[: len(order) // 2], order[len(order) // 2 :])
+        whole = _scores(swept, data, task, np.arange(len(data)))
+        return {
+            "metric": task.metrics[0],
+            "examples": len(data),
+            **whole,
+            "halves": [_scores(swept, data, task, np.sort(half)) for half in halves],
+        }
+
+    return study.measure("disabling", task, seed, compute, kind=kind, version=VERSION)
+
+
+def _scores(swept: Sweep, data: Encoded, task: Task, rows: np.ndarray) -> dict[str, Any]:
+    def main(logits: np.ndarray) -> float:
+        return round(score(logits[rows], data.labels[rows], task)[task.metrics[0]], 4)
+
+    return {
+        "baseline": main(swept.baseline),
+        "heads": [[main(head) for head in layer] for layer in swept.heads],
+        "layers": [main(layer) for layer in swept.layers],
+    }
+
+
+def disabling_records(study: "Study") -> list[Record]:
+    """Records of every task, seed and kind of the study."""
+    return [
+        disabling(study, task, seed, kind)
+        for task in study.tasks
+        for seed in study.seeds
+        for kind in KINDS
+    ]
+
+
+def effects(records: Sequence[Record]) -> pd.DataFrame:
+    """Tidy effects: one row a task, seed, kind, part, layer and head.
+
+    Columns ``task seed kind part layer head score baseline effect origin``; ``part`` is
+    "head" or "layer" (then ``head`` is -1); layers and heads are 0-based; ``effect`` is in
+    points (score and baseline are ×100).
+    """
+    rows = []
+    for record in records:
+        model, values = record.recipe["model"], record.values
+        common = {
+            "task": model["task"],
+            "seed": model["seed"],
+            "kind": record.recipe["kind"],
+            "baseline": values["baseline"],
+            "origin": record.origin,
+        }
+        for layer, (heads, whole) in enumerate(zip(values["heads"], values["layers"], strict=True)):
+            rows.append(common | {"part": "layer", "layer": layer, "head": -1, "score": whole})
+            rows += [
+                common | {"part": "head", "layer": layer, "head": head, "score": one}
+                for head, one in enumerate(heads)
+            ]
+    table = pd.DataFrame(rows)
+    table["effect"] = table["score"] - table["baseline"]
+    return table
+
+
+# Quantities the paper's claims are about: by task, one number a seed --------------------------
+
+
+def best_head_gain(records: Sequence[Record]) -> np.ndarray:
+    """Largest effect of a single head, chosen and judged on the same examples, as in the paper.
+
+    The largest of many noisy numbers is positive even where every true effect is zero.
+    """
+    return np.array([np.max(_effect(r.values)) for r in records])
+
+
+def best_head_gain_held_out(records: Sequence[Record]) -> np.ndarray:
+    """The effect on one half of the examples of the head that was best on the other half.
+
+    Mean over the two directions. Unbiased where `best_head_gain` is not.
+    """
+
+    def held_out(values: dict) -> float:
+        first, second = (_effect(half) for half in values["halves"])
+        return float((second.flat[first.argmax()] + first.flat[second.argmax()]) / 2)
+
+    return np.array([held_out(r.values) for r in records])
+
+
+def mean_head_effect(records: Sequence[Record]) -> np.ndarray:
+    """Mean effect over all heads, one disabled at a time."""
+    return np.array([np.mean(_effect(r.values)) for r in records])
+
+
+def share_of_heads_that_gain(records: Sequence[Record]) -> np.ndarray:
+    """Percentage of heads whose disabling raises the score."""
+    return np.array([100 * np.mean(_effect(r.values) > 0) for r in records])
+
+
+def best_layer_gain(records: Sequence[Record]) -> np.ndarray:
+    """Largest effect of a whole layer, chosen and judged on the same examples."""
+    return np.array([np.max(_layer_effect(r.values)) for r in records])
+
+
+def first_layer_effect(records: Sequence[Record]) -> np.ndarray:
+    """Effect of disabling all heads of layer 1."""
+    return np.array([_layer_effect(r.values)[0] for r in records])
+
+
+def worst_layer_effect(records: Sequence[Record]) -> np.ndarray:
+    """Smallest effect of a whole layer."""
+    return np.array([np.min(_layer_effect(r.values)) for r in records])
+
+
+QUANTITIES: dict[str, Callable[[Sequence[Record]], np.ndarray]] = {
+    function.__name__: function
+    for function in (
+        best_head_gain,
+        best_head_gain_held_out,
+        mean_head_effect,
+        share_of_heads_that_gain,
+        best_layer_gain,
+        first_layer_effect,
+        worst_layer_effect,
+    )
+}
+
+
+def _effect(values: dict) -> np.ndarray:
+    return np.array(values["heads"]) - values["baseline"]
+
+
+def _layer_effect(values: dict) -> np.ndarray:
+    return np.array(values["layers"]) - values["baseline"]
+
+
+def quantities(records: Sequence[Record], kind: str = "uniform") -> pd.DataFrame:
+    """Every quantity by task and seed: columns ``quantity task seed value``."""
+    rows = []
+    for task in dict.fromkeys(r.recipe["model"]["task"] for r in records):
+        chosen = [
+            r for r in records if r.recipe["model"]["task"] == task and r.recipe["kind"] == kind
+        ]
+        seeds = [r.recipe["model"]["seed"] for r in chosen]
+        for name, function in QUANTITIES.items():
+            rows += [
+                {"quantity": name, "task": task, "seed": seed, "value": float(value)}
+                for seed, value in zip(seeds, function(chosen), strict=True)
+            ]
+    return pd.DataFrame(rows)
+
+
+# Explorers ----------------------------------------------------------------------------------
+
+
+def explorer_data(
+    study: "Study", records: Sequence[Record], examples: int = 3, longest: int = 32
+) -> PageData:
+    """What the explorers of §4.6 show: maps, predictions and effects of each task.
+
+    Args:
+        examples: validation sentences a task; for data that is not synthetic, sentences of
+            our own, since no sentence of a data set is published here.
+        longest: only examples of at most so many word pieces.
+    """
+    pages, grids = [], []
+    for task in study.tasks:
+        shown = [
+            _example(study, task, *texts, gold=gold)
+            for texts, gold in study.examples(task, examples, longest)
+        ]
+        names = ("pre-trained", f"fine-tuned (seed {study.seeds[0]})")
+        pages.append(AttentionMaps(task.name, names, task.labels, shown))
+        grids.append(_grid(task, [r for r in records if r.recipe["model"]["task"] == task.name]))
+    return PageData(pages, grids)
+
+
+def _grid(task: Task, records: Sequence[Record]) -> DisablingGrid:
+    by_kind = {kind: [r for r in records if r.recipe["kind"] == kind] for kind in KINDS}
+    first = by_kind[KINDS[0]]
+    return DisablingGrid(
+        task.name,
+        task.metrics[0],
+        baseline=[r.values["baseline"] / 100 for r in first],
+        effects={k: np.stack([_effect(r.values) for r in v], -1) / 100 for k, v in by_kind.items()},
+        layer_effects={
+            k: np.stack([_layer_effect(r.values) for r in v], -1) / 100 for k, v in by_kind.items()
+        },
+        seeds=[r.recipe["model"]["seed"] for r in first],
+        origins=[r.origin for r in first],
+    )
+
+
+def probe(study: "Study", task: Task) -> Callable[[str, str | None], Example]:
+    """A function from the reader's own text to an example for the explorers."""
+
+    def run(text: str, second: str | None = None) -> Example:
+        return _example(study, task, text, *([second] if len(task.texts) > 1 else []))
+
+    return run
+
+
+def _example(study: "Study", task: Task, *texts: str, gold: str | None = None) -> Example:
+    encoded = study.tokenizer(*texts)
+    ids = encoded["input_ids"]
+    limit = study.config.max_position_embeddings
+    if len(ids) > limit:
+        raise BertstudyError(f"the text has {len(ids)} word pieces; the model takes {limit}")
+    segments = encoded.get("token_type_ids") or [0] * len(ids)
+    data = Encoded([ids], [segments], np.zeros(1, int), study.tokenizer.pad_token_id)
+    model = study.fine_tuned(task, study.seeds[0])
+    batch = {n: t.to(device()) for n, t in model_inputs(model, data.batch([0])).items()}
+    encoder = load_encoder(study.edition.checkpoint)
+    both = torch.stack([maps(encoder, **batch)[0], maps(model, **batch)[0]])
+    probabilities, disabled = (), {}
+    if not task.is_regression:
+        probabilities = (None, _softmax(predict(model, data)[0]))
+        disabled = {k: _softmax(disable_each(model, data, k).heads[:, :, 0]) for k in KINDS}
+    return Example(
+        text=" / ".join(texts),
+        tokens=study.tokenizer.convert_ids_to_tokens(ids),
+        maps=both.float().numpy(),
+        probabilities=probabilities,
+        gold=gold,
+        disabled=disabled,
+    )
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    return torch.from_numpy(logits).double().softmax(-1).numpy()

@@ -1,0 +1,298 @@
+"""What a notebook opens: an edition's models, data and results, ready to be measured."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from bertstudy import encoder, paths, tasks
+from bertstudy.editions import Edition, edition
+from bertstudy.errors import BertstudyError
+from bertstudy.reference import signal
+from bertstudy.store import Record, Store
+from bertstudy.tasks import Task
+from bertstudy.train import fine_tune, save_epochs
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+OWN_SENTENCES = Path(__file__).with_name("own_sentences.yaml")
+MAX_SEEDS = 1000
+SIGNAL_SEEDS = 5
+STARTS = ("pretrained", "scratch")
+
+
+class Study:
+    """An edition narrowed to some tasks and seeds, with its store.
+
+    Attributes:
+        edition: the frozen settings.
+        tasks: the tasks, in the order asked for.
+        seeds: seeds of fine-tuning.
+        store: where results are looked up and kept.
+    """
+
+    def __init__(self, chosen: Edition, names: tuple[str, ...], seeds: tuple[int, ...]):
+        self.edition = chosen
+        self.tasks = tuple(tasks.task(name) for name in names)
+        self.seeds = seeds
+        shipped = paths.root() / "results" / chosen.name
+        self.store = Store(paths.build() / "store", shipped)
+        self.rows = cache(self._rows)
+        self.encoded = cache(self._encoded)
+
+    def __str__(self) -> str:
+        source = {"synthetic": "synthetic English", "hub": "the hub"}.get(
+            self.edition.source, "a local copy of the hub's files"
+        )
+        shape = self.config
+        return (
+            f"edition {self.edition.name}: {shape.num_hidden_layers} layers × "
+            f"{shape.num_attention_heads} heads, hidden size {shape.hidden_size}, "
+            f"checkpoint {self.checkpoint_hash}\n"
+            f"data: {source}; tasks: {', '.join(task.name for task in self.tasks)}\n"
+            f"fine-tuning seeds: {', '.join(map(str, self.seeds))}; "
+            f"device: {encoder.device().type}"
+        )
+
+    @cached_property
+    def config(self):
+        """The checkpoint's transformers configuration."""
+        return encoder.load_encoder(self.edition.checkpoint).config
+
+    @cached_property
+    def tokenizer(self) -> "PreTrainedTokenizerBase":
+        """The checkpoint's tokenizer."""
+        return encoder.load_tokenizer(self.edition.checkpoint)
+
+    @cached_property
+    def checkpoint_hash(self) -> str:
+        """What every recipe calls the checkpoint."""
+        return encoder.checkpoint_hash(self.edition.checkpoint)
+
+    # Data
+
+    def _rows(self, task: Task, split: str) -> "Dataset":
+        recipe = self.edition.recipe(task.name)
+        limit = recipe.train_limit if split == "train" else recipe.validation_limit
+        return tasks.load(task.name, split, self.edition.source, limit)
+
+    def _encoded(self, task: Task, split: str) -> encoder.Encoded:
+        length = self.edition.recipe(task.name).max_length
+        return encoder.encode(self.tokenizer, self.rows(task, split), task, length)
+
+    def examples(self, task: Task, count: int, longest: int) -> list[tuple[tuple[str, ...], str]]:
+        """A few texts with their label's name, for explorers.
+
+        From the validation rows where the data is this project's own (synthetic English), else
+        from `own_sentences.yaml`: no sentence of somebody's data set is published.
+
+        Args:
+            longest: word pieces of an example, specials included.
+        """
+        if self.edition.source != "synthetic":
+            written = yaml.safe_load(OWN_SENTENCES.read_text())[task.name]
+            return [(tuple(texts), label) for texts, label in written[:count]]
+        rows, lengths = self.rows(task, "validation"), self.encoded(task, "validation").lengths
+        chosen = rows.select(np.flatnonzero(lengths <= longest)[:count])
+        return [
+            (
+                tuple(row[column] for column in task.texts),
+                f"{row['label']:.1f}" if task.is_regression else task.labels[row["label"]],
+            )
+            for row in chosen
+        ]
+
+    # Models
+
+    def recipe(self, task: Task, seed: int, start: str = "pretrained") -> dict[str, Any]:
+        """Everything a fine-tuned model depends on: the key of the model and of its results."""
+        if start not in STARTS:
+            raise BertstudyError(f"unknown start '{start}'; allowed: {', '.join(STARTS)}")
+        return {
+            "checkpoint": self.checkpoint_hash,
+            "task": task.name,
+            "train": tasks.fingerprint(self.rows(task, "train"), task),
+            "validation": tasks.fingerprint(self.rows(task, "validation"), task),
+            "seed": seed,
+            "start": start,
+            "settings": asdict(self.edition.recipe(task.name)),
+            "training_version": 1,
+        }
+
+    def fine_tuned(
+        self, task: Task, seed: int, start: str = "pretrained", every_epoch: bool = False
+    ) -> "PreTrainedModel":
+        """The fine-tuned classifier, trained now unless the store has it.
+
+        Args:
+            start: "pretrained", or "scratch" for fresh weights everywhere.
+            every_epoch: also keep each epoch's model (a separate entry of the store).
+        """
+        recipe = self.recipe(task, seed, start) | ({"every_epoch": True} if every_epoch else {})
+
+        def train(folder) -> dict:
+            model = encoder.load_classifier(
+                self.edition.checkpoint, task, seed, pretrained=start == "pretrained"
+            )
+            settings = self.edition.recipe(task.name)
+            result = fine_tune(
+                model,
+                task,
+                self.encoded(task, "train"),
+                self.encoded(task, "validation"),
+                settings,
+                seed,
+                after_epoch=save_epochs(folder) if every_epoch else None,
+            )
+            model.save_pretrained(folder)
+            return result
+
+        folder, record = self.store.model(recipe, train)
+        if record.origin == "computed":
+            last = record.values["epochs"][-1]["validation"][task.metrics[0]]
+            seconds = record.provenance["seconds"]
+            print(
+                f"fine-tuned {task.name}, seed {seed}, {start}: {task.metrics[0]} {last:.1f} "
+                f"in {seconds:.0f} s"
+            )
+        return encoder.load_finetuned(folder)
+
+    # Results
+
+    def measure(
+        self,
+        measurement: str,
+        task: Task,
+        seed: int,
+        compute: Callable[["PreTrainedModel"], Mapping[str, Any]],
+        start: str = "pretrained",
+        **parameters: Any,
+    ) -> Record:
+        """One record about one fine-tuned model, which is made only if the record is not there.
+
+        Args:
+            measurement: its name; a folder of the store.
+            compute: from the model to plain JSON values.
+            parameters: what else the values depend on, the measurement's version included.
+        """
+        recipe = {"model": self.recipe(task, seed, start), **parameters}
+        return self.store.measure(
+            measurement, recipe, lambda: compute(self.fine_tuned(task, seed, start))
+        )
+
+    def scores(self, task: Task, seed: int, start: str = "pretrained") -> Record:
+        """Validation scores (×100) of one fine-tuned model beside the majority class's."""
+
+        def compute(model: "PreTrainedModel") -> dict:
+            data = self.encoded(task, "validation")
+            return {
+                "scores": tasks.score(encoder.predict(model, data), data.labels, task),
+                "majority": tasks.majority(data.labels, task),
+                "examples": len(data),
+            }
+
+        return self.measure("scores", task, seed, compute, start, version=1)
+
+    def signals(self) -> pd.DataFrame:
+        """Whether pre-training shows on each task: it must, for the task to bear claims.
+
+        Returns:
+            One row a task: ``task metric majority scratch pretrained errors seeds signal``;
+            means over up to `SIGNAL_SEEDS` seeds, and the margin in standard errors.
+        """
+        rows = []
+        for task in self.tasks:
+            seeds = self.seeds[:SIGNAL_SEEDS]
+            runs = {start: [self.scores(task, s, start) for s in seeds] for start in STARTS}
+            main = task.metrics[0]
+            by_start = {k: [r.values["scores"][main] for r in v] for k, v in runs.items()}
+            majority = runs["pretrained"][0].values["majority"][main]
+            found, errors = signal(by_start["pretrained"], by_start["scratch"], majority)
+            rows.append(
+                {
+                    "task": task.name,
+                    "metric": main,
+                    "majority": majority,
+                    "scratch": float(np.mean(by_start["scratch"])),
+                    "pretrained": float(np.mean(by_start["pretrained"])),
+                    "errors": errors,
+                    "seeds": len(seeds),
+                    "signal": found,
+                }
+            )
+        return pd.DataFrame(rows)
+
+
+def choose_tasks(chosen: Edition, wanted: str) -> tuple[str, ...]:
+    """Task names from a parameter: "all" for the edition's own, or names with commas.
+
+    Raises:
+        BertstudyError: an unknown task, or none.
+    """
+    names = chosen.tasks if wanted == "all" else tuple(n.strip() for n in wanted.split(","))
+    if not all(names) or not names:
+        raise BertstudyError("task is empty: give 'all' or names separated by commas")
+    return tuple(tasks.task(name).name for name in dict.fromkeys(names))
+
+
+def choose_seeds(chosen: Edition, wanted: int) -> tuple[int, ...]:
+    """The first ``wanted`` seeds, 0 for as many as the edition has.
+
+    Raises:
+        BertstudyError: not between 0 and `MAX_SEEDS`.
+    """
+    if not 0 <= wanted <= MAX_SEEDS:
+        raise BertstudyError(f"seeds is {wanted}: allowed are 0 (the edition's) to {MAX_SEEDS}")
+    return tuple(range(wanted)) if wanted else chosen.seeds
+
+
+def open_study(
+    edition_name: str = "mini", source: str = "", task: str = "all", seeds: int = 0
+) -> Study:
+    """Open an edition for a notebook and print what it is.
+
+    Args:
+        source: "" for the edition's own data, "hub", "synthetic", or a local folder.
+        task: "all" for the edition's tasks, or names separated by commas.
+        seeds: how many seeds of fine-tuning; 0 for the edition's own.
+
+    Raises:
+        BertstudyError: any of them is not allowed; the message says what is.
+    """
+    chosen = edition(edition_name, source)
+    study = Study(chosen, choose_tasks(chosen, task), choose_seeds(chosen, seeds))
+    print(study)
+    return study
+
+
+def check(parameters: Mapping[str, Any]) -> None:
+    """Refuse parameters that no study has, before any work; `bertstudy run` calls this.
+
+    Raises:
+        BertstudyError: unknown edition or task, no checkpoint, no data, seeds, layer, head or
+            sequence length out of range.
+    """
+    chosen = edition(parameters.get("edition", "mini"), parameters.get("source", ""))
+    names = choose_tasks(chosen, parameters.get("task", "all"))
+    choose_seeds(chosen, parameters.get("seeds", 0))
+    study = Study(chosen, names, chosen.seeds)
+    config = study.config
+    limits = {
+        "layer": config.num_hidden_layers - 1,
+        "head": config.num_attention_heads - 1,
+        "max_length": config.max_position_embeddings,
+    }
+    for name, most in limits.items():
+        if name in parameters and not 0 <= parameters[name] <= most:
+            raise BertstudyError(f"{name} is {parameters[name]}: allowed are 0 to {most} (0-based)")
+    if chosen.source != "hub":  # the hub would be asked over the network: when the run starts
+        for task in study.tasks:
+            for split in ("train", "validation"):
+                tasks.load(task.name, split, chosen.source, limit=1)
