@@ -1,6 +1,6 @@
 """``python -m bertstudy``: the same as the ``bertstudy`` command."""
 
-from .cli import main
+from bertstudy.cli import main
 
 if __name__ == "__main__":
     main()

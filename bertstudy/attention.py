@@ -163,6 +163,8 @@ def _attach(model: PreTrainedModel, edits: tuple[Edit, ...]) -> list[nn.Module]:
     for edit in edits:
         edit.check(model.config.num_hidden_layers, model.config.num_attention_heads)
     modules = attention_modules(model)
+    if not modules:
+        raise BertstudyError(f"{type(model).__name__} is not laid out like BERT or RoBERTa")
     for module in modules:
         # A plain tuple: edits held for a moment must not appear among the model's parameters.
         object.__setattr__(module, _EDITS, (*getattr(module, _EDITS, ()), *edits))
@@ -188,10 +190,10 @@ def edited(model: PreTrainedModel, *edits: Edit) -> Iterator[None]:
 
 def own(model: PreTrainedModel, edit: Edit) -> None:
     """Make a learnt edit part of the model: applied always, its parameters trained and saved."""
-    _attach(model, (edit,))
     name = type(edit).__name__.lower()
     if hasattr(model, name):
         raise BertstudyError(f"the model already has an edit called '{name}'")
+    _attach(model, (edit,))
     model.add_module(name, edit)
 
 
@@ -288,7 +290,7 @@ def gaussian_kernel(sigma: float, size: int) -> Tensor:
     if size < 1 or size % 2 == 0:
         raise BertstudyError(f"kernel size is {size}: it must be odd and positive")
     x = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
-    weights = torch.exp(-(x**2) / (2 * sigma**2))
+    weights = torch.exp(-((x / sigma) ** 2) / 2)
     return (weights / weights.sum()).float()
 
 
@@ -385,7 +387,17 @@ class AdditiveMask(Edit):
     def scores(self, scores: Tensor, site: Site) -> Tensor:
         if self.layers is not None and site.layer not in self.layers:
             return scores
-        return scores + _crop(self.mask, scores)
+        mask = _crop(self.mask, scores)
+        self._leaves_a_key(mask, site)
+        return scores + mask
+
+    def _leaves_a_key(self, mask: Tensor, site: Site) -> None:
+        """The crop and the padding may take the last key that a query had."""
+        open_ = (mask > torch.finfo(torch.float32).min / 2) & site.is_token[:, None, None, :]
+        if (~open_.any(-1) & site.is_token[:, None, : mask.size(-2)]).any():
+            raise BertstudyError(
+                f"the mask forbids every key of some query in a sequence of {mask.size(-1)} tokens"
+            )
 
 
 class SoftMask(Edit):
@@ -419,8 +431,9 @@ class SoftMask(Edit):
         return torch.sigmoid(upper + self.alpha.triu(1).transpose(1, 2))
 
     def scores(self, scores: Tensor, site: Site) -> Tensor:
-        mask = _crop(-self.c * (1 - self.importance.float()), scores)
-        return scores.float() + relative_to_row_maximum(mask)
+        wide = torch.promote_types(scores.dtype, torch.float32)
+        mask = _crop(-self.c * (1 - self.importance.to(wide)), scores)
+        return scores.to(wide) + relative_to_row_maximum(mask)
 
 
 def _crop(mask: Tensor, scores: Tensor) -> Tensor:
@@ -430,7 +443,7 @@ def _crop(mask: Tensor, scores: Tensor) -> Tensor:
         raise BertstudyError(
             f"a sequence of {max(queries, keys)} tokens is longer than the mask ({mask.size(-1)})"
         )
-    return mask[..., :queries, :keys]
+    return mask[..., :queries, :keys].to(scores.device)
 
 
 # Maps ---------------------------------------------------------------------------------------

@@ -25,8 +25,8 @@ from typing import Literal, Protocol
 import psutil
 from filelock import FileLock, Timeout
 
-from . import paths, plan
-from .plan import Run
+from bertstudy import paths, plan
+from bertstudy.plan import Run
 
 ATTEMPTS = 3
 # A kernel that did not come up says one of these; a busy machine or a taken port, not the notebook.

@@ -23,10 +23,10 @@ import nbformat
 import yaml
 from filelock import FileLock
 
-from . import paths, plan
-from .errors import BertstudyError
-from .plan import Run
-from .store import versions
+from bertstudy import paths, plan
+from bertstudy.errors import BertstudyError
+from bertstudy.plan import Run
+from bertstudy.store import versions
 
 BUILDERS = (
     *("jupyter-book", "Sphinx", "myst-nb", "myst-parser", "sphinx-book-theme"),

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from typer.core import TyperGroup
 
-from .errors import BertstudyError
+from bertstudy.errors import BertstudyError
 
 LOG_WIDTH = 160  # columns of a table that goes to a file
 UsageError: type[Exception] = typer.BadParameter.__base__  # every mistake in options is one
@@ -175,8 +175,8 @@ def run(
     force: Annotated[bool, typer.Option(help="Run also what is up to date.")] = False,
 ) -> None:
     """Execute notebooks through papermill; what is up to date is left alone."""
-    from . import batch, plan
-    from .editions import edition as find_edition
+    from bertstudy import batch, plan
+    from bertstudy.editions import edition as find_edition
 
     find_edition(edition, source or None)
     runs = plan.plan(notebooks or (), edition, source, parameter or ())
@@ -203,8 +203,8 @@ def build(
     ] = None,
 ) -> None:
     """Build the book from executed notebooks; executes nothing."""
-    from . import book
-    from .editions import edition as find_edition
+    from bertstudy import book
+    from bertstudy.editions import edition as find_edition
 
     find_edition(edition)
     built = book.build(edition, whole=edition == "mini" if whole is None else whole)
@@ -231,13 +231,13 @@ def pretrain(
     ] = True,
 ) -> None:
     """Pre-train the encoder of mini or small and write it as a checkpoint."""
-    from .editions import edition as find_edition
+    from bertstudy.editions import edition as find_edition
 
     chosen = find_edition(edition)
     if corpus is not None and not corpus.is_dir():
         raise BertstudyError(f"--corpus {corpus} is not a folder")
-    from . import paths
-    from .pretrain import pretrain  # brings torch
+    from bertstudy import paths
+    from bertstudy.pretrain import pretrain  # brings torch
 
     if not resume:
         for state in (paths.build() / "pretrain" / edition).glob("state*"):
@@ -248,7 +248,7 @@ def pretrain(
 @app.command()
 def doctor(edition: Edition = "mini", source: Source = "") -> None:
     """Say what this machine has for an edition, and how to mend what it lacks."""
-    from . import doctor
+    from bertstudy import doctor
 
     checks = doctor.examine(edition, source)
     for check in checks:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import paths, store
-from .editions import Edition
-from .editions import edition as find_edition
-from .errors import BertstudyError
+from bertstudy import paths, store
+from bertstudy.editions import Edition
+from bertstudy.editions import edition as find_edition
+from bertstudy.errors import BertstudyError
 
 INSTALL = "pip install -r requirements.txt"
 LIBRARIES = ("torch", "transformers", "datasets", "papermill", "anywidget", "jupyter-book")
@@ -76,7 +76,7 @@ def _data(edition: Edition) -> Iterator[Check]:
     """One row of each task is loaded, except from the hub: asking it may download everything."""
     import datasets
 
-    from . import tasks
+    from bertstudy import tasks
 
     datasets.disable_progress_bars()
     for name in edition.tasks:

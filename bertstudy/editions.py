@@ -35,7 +35,13 @@ class PreTraining:
 
     tokens: int  # budget: word pieces seen, padding included
     batch_size: int
-    length: int  # word pieces a sequence
+    length: int  # word pieces of the longest sequences
+    # Shorter lengths that take turns with `length` at random, a step with as many word pieces.
+    # Sequences as short as the tasks' own teach the model where their parts end.
+    shorter: tuple[int, ...] = ()
+    # Share of NSP's negatives that come from elsewhere in the same document, where names and
+    # places agree and only what is said can tell; Devlin et al. (2019) have 0.
+    near: float = 0.0
     learning_rate: float = 1e-3
     warmup: float = 0.02  # share of the budget
     weight_decay: float = 0.01
@@ -100,11 +106,19 @@ EDITIONS: dict[str, Edition] = {
         name="mini",
         checkpoint=str(CHECKPOINTS / "mini"),
         source="synthetic",
-        tasks=("mrpc", "rte", "sst2"),
+        tasks=("mrpc", "rte", "mnli"),
         seeds=tuple(range(8)),
         fine_tuning=_mini,
         architecture=Architecture(layers=6, heads=6, hidden=96, vocabulary=2048),
-        pretraining=PreTraining(tokens=12_000_000, batch_size=64, length=64),
+        pretraining=PreTraining(
+            tokens=20_000_000,
+            batch_size=64,
+            length=64,
+            shorter=(20, 28, 40),
+            near=0.5,
+            learning_rate=1.5e-3,
+            growth=((0.0, 2), (0.25, 4), (0.5, 6)),
+        ),
     ),
     "small": Edition(
         name="small",

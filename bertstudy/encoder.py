@@ -18,6 +18,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging
 
 from bertstudy.attention import IMPLEMENTATION
 from bertstudy.errors import BertstudyError
@@ -30,6 +31,15 @@ if TYPE_CHECKING:
 def device() -> torch.device:
     """The GPU if there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def quiet() -> None:
+    """Keep transformers' progress bars and load reports off pages and terminals.
+
+    The report names the pre-training heads, which a bare encoder leaves out on purpose.
+    """
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
 
 
 # Loading ------------------------------------------------------------------------------------
@@ -97,16 +107,23 @@ def load_finetuned(folder: Path) -> PreTrainedModel:
 def checkpoint_hash(checkpoint: str) -> str:
     """What a recipe calls the checkpoint: hash of its weights, or the hub's commit."""
     if Path(checkpoint).is_dir():
-        return _folder_hash(str(Path(checkpoint).resolve()))
+        files = [f for f in sorted(Path(checkpoint).resolve().glob("*")) if _decides(f)]
+        return _hash_of(tuple((f, f.stat().st_mtime_ns, f.stat().st_size) for f in files))
     return AutoConfig.from_pretrained(checkpoint)._commit_hash or checkpoint
 
 
+def _decides(file: Path) -> bool:
+    """Whether what the model computes depends on this file of its folder."""
+    named = ("config.json", "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt")
+    return file.suffix in (".safetensors", ".bin") or file.name in named
+
+
 @cache
-def _folder_hash(folder: str) -> str:
+def _hash_of(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """Of the files' names and bytes; their times and sizes only tell the cache of a change."""
     digest = sha256()
-    for file in sorted(Path(folder).glob("*")):
-        if file.suffix == ".safetensors" or file.name in ("config.json", "tokenizer.json"):
-            digest.update(file.name.encode() + file.read_bytes())
+    for file, _, _ in files:
+        digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()[:16]
 
 

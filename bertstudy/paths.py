@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from .errors import BertstudyError
+from bertstudy.errors import BertstudyError
 
 HOME_VARIABLE = "BERTSTUDY_HOME"
 

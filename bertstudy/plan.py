@@ -8,7 +8,6 @@ import ast
 import difflib
 import functools
 import hashlib
-import importlib.util
 import itertools
 import json
 import math
@@ -22,9 +21,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from . import paths
-from .errors import BertstudyError
-from .store import file_hashes, key, versions
+from bertstudy import paths
+from bertstudy.errors import BertstudyError
+from bertstudy.store import file_hashes, key, versions
 
 Value = int | float | str | bool
 Parameters = dict[str, Value]
@@ -262,14 +261,16 @@ def plan(
 def check(runs: Iterable[Run]) -> None:
     """Let the study refuse tasks, heads, layers and data it does not have, before any work.
 
+    Only for notebooks that open a study: another's parameters may mean anything.
+
     Raises:
         BertstudyError: from the study, its message led by the notebook's name.
     """
-    if importlib.util.find_spec("bertstudy.study") is None:
-        return
-    from . import study  # brings torch
-
     for run in runs:
+        if not any("bertstudy.open(" in text for _, text, _ in _cells(run.notebook.path)):
+            continue
+        from bertstudy import study  # brings torch, so only once there is something to check
+
         try:
             study.check(dict(run.parameters))
         except BertstudyError as error:
@@ -299,11 +300,15 @@ def _package_digest(edition: str) -> str:
     return key(hashes)
 
 
+def _cells(path: Path) -> list[tuple[str, str, list[str]]]:
+    """Kind, source and tags of each cell."""
+    cells = json.loads(path.read_text())["cells"]
+    return [(c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])) for c in cells]
+
+
 def source_digest(path: Path) -> str:
     """Hash of a notebook's cells and their tags; outputs and ids do not count."""
-    cells = json.loads(path.read_text())["cells"]
-    parts = [[c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])] for c in cells]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(_cells(path)).encode()).hexdigest()
 
 
 def digest(run: Run) -> str:

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from bertstudy.editions import Architecture, Edition, PreTraining
+from bertstudy.encoder import quiet
 from bertstudy.errors import BertstudyError
 from bertstudy.paths import build
 
@@ -34,7 +35,11 @@ SYNTHETIC_SENTENCES = {"train": 300_000, "validation": 6_000}
 EVALUATION_BATCHES = 24
 SAVE_EVERY = 240  # seconds between two saved states
 LOG_EVERY = 200  # steps
-_SENTENCE_END = re.compile(r"(?<=[.!?;])[\"'”’)\]]*\s+(?=[\"'“‘(\[]?[A-Z])")
+_CLOSING = r"[\"'”’)\]]"
+_SENTENCE_END = re.compile(
+    rf"(?:(?<=[.!?;])|(?<=[.!?;]{_CLOSING})|(?<=[.!?;]{_CLOSING}{{2}}))"
+    r"\s+(?=[\"'“‘(\[]?[A-Z])"
+)
 
 
 @dataclass(frozen=True)
@@ -148,10 +153,11 @@ def tokenize(texts: Iterable[list[str]], tokenizer_file: Path, chunk: int = 512)
 
 
 def prepare(edition: Edition, corpus: Path | None, folder: Path) -> tuple[Corpus, Corpus]:
-    """Tokenizer and tokenised train and validation text, made once and kept in ``folder``."""
+    """Tokenised train and validation text; kept in ``folder`` with the tokenizer."""
     assert edition.architecture is not None
     assert edition.pretraining is not None
     seed = edition.pretraining.seed
+    folder.mkdir(parents=True, exist_ok=True)
     tokenizer = folder / "tokenizer"
     if not (tokenizer / "tokenizer.json").exists():
         sample = (s for d in documents(corpus, "train", seed) for s in d)
@@ -172,6 +178,19 @@ def prepare(edition: Edition, corpus: Path | None, folder: Path) -> tuple[Corpus
             _save_corpus(text, file)
         splits.append(_load_corpus(file))
     return splits[0], splits[1]
+
+
+def text_key(edition: Edition, corpus: Path | None) -> str:
+    """Names the tokenised text: it changes with the corpus, the synthetic grammar or the plan."""
+    if corpus is None:
+        source = sorted((Path(__file__).parent / "synthetic").glob("*.py"))
+        facts = [sha256(file.read_bytes()).hexdigest() for file in source]
+        facts.append(json.dumps(SYNTHETIC_SENTENCES))
+    else:
+        files = sorted(file for file in Path(corpus).rglob("*") if file.is_file())
+        facts = [f"{file.name} {file.stat().st_size}" for file in files]
+    facts.append(json.dumps([asdict(edition.architecture), edition.pretraining.seed]))
+    return sha256("\n".join(facts).encode()).hexdigest()[:16]
 
 
 def _save_corpus(text: Corpus, file: Path) -> None:
@@ -198,8 +217,9 @@ class Examples:
     """Draws NSP pairs with masked word pieces; batch ``step`` is the same whenever asked for.
 
     Each example starts at a random sentence that is not its document's last. The second part
-    is what follows (label 0) or, half of the time, text from another document (label 1), as
-    in Devlin et al. (2019); sequences are filled to ``length``.
+    is what follows (label 0) or, half of the time, other text (label 1): from another
+    document as in Devlin et al. (2019), or for a share ``near`` of it from elsewhere in the same
+    one. Sequences are filled to the step's length.
     """
 
     def __init__(self, text: Corpus, plan: PreTraining, vocabulary: int):
@@ -210,9 +230,13 @@ class Examples:
             raise BertstudyError("the corpus needs at least two documents of two sentences")
 
     def batch(self, step: int, size: int) -> dict[str, Tensor]:
-        """The batch of one step: ids, segments, mask, targets and NSP labels on the CPU."""
+        """The batch of one step: ids, segments, mask, targets and NSP labels on the CPU.
+
+        ``size`` is for the plan's full length; a step of shorter sequences has more of them.
+        """
         rng = np.random.default_rng((self.plan.seed, step))
-        length = self.plan.length
+        length = int(rng.choice((self.plan.length, *self.plan.shorter)))
+        size = size * self.plan.length // length
         ids = np.zeros((size, length), np.int64)
         segments = np.zeros_like(ids)
         follows = rng.random(size) < 0.5
@@ -231,13 +255,19 @@ class Examples:
             "is_random": torch.from_numpy((~follows).astype(np.int64)),
         }
 
-    def _from(self, sentence: int, room: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pieces from a sentence on, at most ``room`` of them, and the sentence ends within."""
+    def _from(
+        self, sentence: int, room: int, stop: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Pieces from a sentence on, at most ``room`` of them, and the sentence ends inside.
+
+        They end with the document, or before sentence ``stop``.
+        """
         text = self.text
-        stop = text.documents[text.document_of(np.int64(sentence)) + 1]
+        stop = stop or int(text.documents[text.document_of(np.int64(sentence)) + 1])
         begin, limit = text.sentences[sentence], text.sentences[stop]
         ends = text.sentences[sentence + 1 : min(stop, sentence + room) + 1] - begin
-        return text.pieces[begin : min(limit, begin + room)], ends[ends < room]
+        pieces = text.pieces[begin : min(limit, begin + room)]
+        return pieces, ends[(ends > 0) & (ends < len(pieces))]
 
     def _pair(
         self, rng: np.random.Generator, follows: bool, room: int
@@ -247,15 +277,30 @@ class Examples:
         cut = int(rng.choice(ends)) if len(ends) else len(pieces) // 2  # one very long sentence
         first, second = pieces[: max(cut, 1)], pieces[max(cut, 1) :]
         if not follows:
-            second, _ = self._from(self._elsewhere(rng, start), room - len(first))
+            used = 1 + int(np.searchsorted(ends, cut))  # sentences of the first part
+            other, stop = self._elsewhere(rng, start, start + used)
+            second, _ = self._from(other, room - len(first), stop)
         return first, second
 
-    def _elsewhere(self, rng: np.random.Generator, start: int) -> int:
-        """A sentence of another document."""
+    def _elsewhere(
+        self, rng: np.random.Generator, start: int, following: int
+    ) -> tuple[int, int | None]:
+        """A sentence that does not follow, and the sentence to stop before, if any.
+
+        For a share ``near`` it is of the same document, outside ``start`` to ``following``;
+        text from before ``start`` must not run into the first part.
+        """
         here = self.text.document_of(np.int64(start))
-        while self.text.document_of(np.int64(other := int(rng.choice(self.starts)))) == here:
-            pass
-        return other
+        if rng.random() < self.plan.near:
+            begin, end = self.text.documents[here : here + 2]
+            apart = [s for s in range(begin, end) if not start <= s <= following]
+            if apart:
+                chosen = int(rng.choice(apart))
+                return chosen, start if chosen < start else None
+        while True:
+            other = int(rng.choice(self.starts))
+            if self.text.document_of(np.int64(other)) != here:
+                return other, None
 
     def _mask(self, rng: np.random.Generator, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Choose ``masked`` of the pieces; 80 % become [MASK], 10 % another piece, 10 % stay."""
@@ -465,14 +510,18 @@ class Run:
                 old.unlink()
 
     def _load(self) -> None:
-        state = json.loads((self.folder / "state.json").read_text())
+        damaged = f"the saved state in {self.folder} is damaged; remove the folder"
+        try:
+            state = json.loads((self.folder / "state.json").read_text())
+        except ValueError as error:
+            raise BertstudyError(damaged) from error
         if state["plan"] != _plan_of(self.architecture, self.plan):
             raise BertstudyError(
                 f"{self.folder} holds a run of another plan; choose another --out or remove it"
             )
         file = self.folder / f"state-{state['sha256'][:16]}.safetensors"
         if not file.exists() or sha256(file.read_bytes()).hexdigest() != state["sha256"]:
-            raise BertstudyError(f"the saved state in {self.folder} is damaged; remove the folder")
+            raise BertstudyError(damaged)
         self._build(state["layers"], model=None)
         tensors = load_file(file, device=str(self.device))
         weights = {n[6:]: t for n, t in tensors.items() if n.startswith("model.")}
@@ -533,20 +582,22 @@ def pretrain(
         )
     if edition.source != "synthetic" and corpus is None:
         raise BertstudyError(f"edition '{edition.name}' needs --corpus FOLDER")
+    quiet()
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     out = Path(out or edition.checkpoint)
     work = build() / "pretrain" / edition.name
     work.mkdir(parents=True, exist_ok=True)
-    train, validation = prepare(edition, corpus, work)
+    text = work / f"text-{text_key(edition, corpus)}"
+    train, validation = prepare(edition, corpus, text)
     run = Run(edition, work, minutes, device)
     run.train(train, validation)
-    export(run, train, validation, out)
+    export(run, train, validation, text / "tokenizer", out)
     for state in work.glob("state*"):
         state.unlink()
     return out
 
 
-def export(run: Run, train: Corpus, validation: Corpus, out: Path) -> None:
+def export(run: Run, train: Corpus, validation: Corpus, tokenizer: Path, out: Path) -> None:
     """Write the checkpoint in bf16 with tokenizer, numbers and card; then swap it in."""
     held_out = Examples(validation, run.plan, run.architecture.vocabulary)
     model = run.model.to(torch.bfloat16)
@@ -567,7 +618,7 @@ def export(run: Run, train: Corpus, validation: Corpus, out: Path) -> None:
     part = out.with_name(f"{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    shutil.copytree(run.folder / "tokenizer", part, dirs_exist_ok=True)
+    shutil.copytree(tokenizer, part, dirs_exist_ok=True)
     # Dropout was off here; fine-tuning wants BERT's own rate, so the shipped config has it.
     model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.1
     model.to(torch.bfloat16).save_pretrained(part)

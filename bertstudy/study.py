@@ -39,6 +39,7 @@ class Study:
     """
 
     def __init__(self, chosen: Edition, names: tuple[str, ...], seeds: tuple[int, ...]):
+        encoder.quiet()
         self.edition = chosen
         self.tasks = tuple(tasks.task(name) for name in names)
         self.seeds = seeds

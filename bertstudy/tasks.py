@@ -114,6 +114,8 @@ def load(name: str, split: str, source: str, limit: int | None = None, seed: int
     missing = [column for column in (*found.texts, label) if column not in rows.column_names]
     if missing:
         raise BertstudyError(f"{name} from '{source}' lacks the column {', '.join(missing)}")
+    if len(rows) == 0:
+        raise BertstudyError(f"{name}/{split} from '{source}' has no rows")
     labels = np.asarray(rows[label], dtype=np.float64)
     # The hub marks SNLI's unresolved pairs and every test row with -1.
     if (labels == -1).all():
@@ -132,13 +134,14 @@ def _fetch(found: Task, split: str, source: str) -> "Dataset":
 
         return synthetic.load(found.name, split)
     from datasets import load_dataset
+    from datasets.exceptions import DatasetsError
 
     where = found.dataset if source == "hub" else Path(source) / found.dataset
     if source != "hub" and not Path(where).is_dir():
         raise BertstudyError(f"no data for {found.name}: '{where}' is not there")
     try:
         return load_dataset(str(where), found.config, split=split)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, DatasetsError) as error:
         reason = str(error).splitlines()[0]
         raise BertstudyError(
             f"no data for {found.name}/{split} from '{source}': {reason}"
@@ -223,13 +226,15 @@ def score(logits: np.ndarray, gold: Sequence[float], found: Task) -> dict[str, f
         gold: labels in the same order.
 
     Raises:
-        BertstudyError: a label is -1 (withheld), or the counts differ.
+        BertstudyError: a label is -1 (withheld), a logit is NaN, or the counts differ.
     """
     gold = np.asarray(gold)
     if len(gold) != len(logits):
         raise BertstudyError(f"{len(logits)} predictions for {len(gold)} labels")
     if not found.is_regression and (gold < 0).any():
         raise BertstudyError(f"{found.name} has withheld labels (-1): these rows cannot be scored")
+    if not np.isfinite(logits).all():
+        raise BertstudyError(f"{found.name}: a prediction is not a finite number")
     predicted = predictions(np.asarray(logits), found)
     return {name: 100 * float(METRICS[name](predicted, gold)) for name in found.metrics}
 

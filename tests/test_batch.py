@@ -304,7 +304,7 @@ def start_run(*words: str) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for(condition, seconds=30.0):
+def wait_for(condition, seconds=60.0):
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, "nothing happened"
@@ -325,7 +325,7 @@ def test_stopped_run_leaves_no_process_and_no_half_page_and_resumes(home, stop):
         process.send_signal(stop)
         _, stderr = process.communicate(timeout=30)
     kernel = int(mark.name.partition("-")[2])
-    wait_for(lambda: is_gone(kernel), 10)
+    wait_for(lambda: is_gone(kernel), 20)
 
     assert process.returncode == (-signal.SIGKILL if stop == signal.SIGKILL else 130)
     if stop != signal.SIGKILL:

@@ -7,12 +7,14 @@ import time
 import tomllib
 from importlib.metadata import requires
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from packaging.requirements import Requirement
 from test_batch import home, write_notebook  # noqa: F401
 from typer.testing import CliRunner
 
+import bertstudy
 from bertstudy import doctor, paths
 from bertstudy.cli import app
 from bertstudy.errors import BertstudyError
@@ -60,6 +62,19 @@ def test_bad_input_gets_one_line_and_status_2(home, nothing_runs, words, message
     assert line.startswith("bertstudy: ")
     assert message in line
     assert not (home / "build").exists() or words == ["build"]
+
+
+def test_a_study_can_refuse_its_parameters_before_any_work(home, nothing_runs, monkeypatch):  # noqa: F811
+    def refuse(parameters):
+        raise BertstudyError(f"unknown task {parameters['task']}")
+
+    stand_in = SimpleNamespace(check=refuse)  # the real one brings torch
+    monkeypatch.setitem(sys.modules, "bertstudy.study", stand_in)
+    monkeypatch.setattr(bertstudy, "study", stand_in, raising=False)
+    write_notebook(home, "ssa/3-study", "study = bertstudy.open(edition=edition, task=task)")
+    result = call("run", "-p", "task=rtf")
+    assert result.exit_code == 2
+    assert result.stderr == "bertstudy: ssa/3-study: unknown task rtf\n"
 
 
 def test_summary_and_status_tell_what_failed(home):  # noqa: F811
