@@ -3,6 +3,7 @@
 Only light modules are imported at the top, so that ``--help`` answers at once.
 """
 
+import os
 import signal
 import sys
 import threading
@@ -173,8 +174,13 @@ def run(
         int, typer.Option(min=1, help="Notebooks at once; above 1 each gets one thread.")
     ] = 1,
     force: Annotated[bool, typer.Option(help="Run also what is up to date.")] = False,
+    record: Annotated[
+        bool, typer.Option(help="Also write new results under results/, for review and commit.")
+    ] = False,
 ) -> None:
     """Execute notebooks through papermill; what is up to date is left alone."""
+    if record:
+        os.environ["BERTSTUDY_RECORD"] = "1"  # read by bertstudy.study in the children
     from bertstudy import batch, plan
     from bertstudy.editions import edition as find_edition
 

@@ -78,6 +78,8 @@ class Edition:
         source: "synthetic", "hub", or a folder laid out like the hub.
         tasks: the tasks whose results the published book shows at this scale.
         seeds: seeds of fine-tuning.
+        live_seeds: those computed whenever the book is made; results of the others come with
+            the project where they have been recorded.
         fine_tuning: the recipe; `recipes` holds a task's own where it differs.
         architecture, pretraining: None where the checkpoint is somebody else's.
     """
@@ -88,6 +90,7 @@ class Edition:
     tasks: tuple[str, ...]
     seeds: tuple[int, ...]
     fine_tuning: FineTuning
+    live_seeds: tuple[int, ...] = ()
     recipes: dict[str, FineTuning] = field(default_factory=dict)
     architecture: Architecture | None = None
     pretraining: PreTraining | None = None
@@ -108,6 +111,7 @@ EDITIONS: dict[str, Edition] = {
         source="synthetic",
         tasks=("mrpc", "rte", "mnli"),
         seeds=tuple(range(8)),
+        live_seeds=(0, 1),
         fine_tuning=_mini,
         architecture=Architecture(layers=6, heads=6, hidden=96, vocabulary=2048),
         pretraining=PreTraining(
@@ -133,7 +137,7 @@ EDITIONS: dict[str, Edition] = {
             tokens=40_000_000,
             batch_size=32,
             length=128,
-            growth=((0.0, 3), (0.15, 6), (0.4, 12)),
+            growth=((0.0, 3), (0.15, 6), (0.75, 12)),
         ),
     ),
     "base": Edition(

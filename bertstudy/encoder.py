@@ -15,6 +15,7 @@ from transformers import (
     AutoModel,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -52,6 +53,11 @@ def _found(checkpoint: str) -> str:
             "or name a model of the hub"
         )
     return checkpoint
+
+
+def load_config(checkpoint: str) -> PretrainedConfig:
+    """The checkpoint's configuration, without its weights."""
+    return AutoConfig.from_pretrained(_found(checkpoint))
 
 
 def load_tokenizer(checkpoint: str) -> PreTrainedTokenizerBase:

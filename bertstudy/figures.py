@@ -20,6 +20,7 @@ def _panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]
         figure, axes = plt.subplots(
             1, count, figsize=(width * count, height), squeeze=False, layout="constrained"
         )
+    plt.close(figure)  # the caller shows it; an open one would be shown twice
     return figure, list(axes[0])
 
 

@@ -71,8 +71,9 @@ class Run:
     @property
     def chosen(self) -> Parameters:
         """Parameters that differ from the notebook's defaults; what papermill injects."""
-        defaults = self.notebook.defaults
-        return {n: v for n, v in self.parameters.items() if v != defaults[n]}
+        # In the cell's order, whatever order they were given or stored in: it names the page.
+        given = self.parameters
+        return {n: given[n] for n, v in self.notebook.defaults.items() if given[n] != v}
 
     @property
     def variant(self) -> Parameters:

@@ -464,7 +464,8 @@ class Run:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             mlm, nsp, _ = losses(self.model, batch)
         if not torch.isfinite(mlm + nsp):
-            raise BertstudyError(f"pre-training loss is {float(mlm + nsp)} at step {self.step}")
+            loss = (mlm + nsp).item()
+            raise BertstudyError(f"pre-training loss is {loss} at step {self.step}")
         self.optimizer.zero_grad(set_to_none=True)
         (mlm + nsp).backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)

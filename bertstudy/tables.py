@@ -20,7 +20,8 @@ def _interval(row: pd.Series) -> str:
 
 def show(table: pd.DataFrame, places: int = 2) -> Styler:
     """A plain table: no index, absent values as a dash, text escaped."""
-    return table.style.hide(axis="index").format(precision=places, na_rep=ABSENT, escape="html")
+    style = table.style.hide(axis="index").set_table_attributes('class="bertstudy-table"')
+    return style.format(precision=places, na_rep=ABSENT, escape="html")
 
 
 def signals(table: pd.DataFrame) -> Styler:
@@ -39,25 +40,16 @@ def signals(table: pd.DataFrame) -> Styler:
 
 def side_by_side(table: pd.DataFrame) -> Styler:
     """`reference.side_by_side`: the paper's number, ours, its interval over seeds, the gap."""
-    shown = table.assign(interval=table.apply(_interval, axis=1)).drop(columns=["low", "high"])
-    order = [
-        "where",
-        "task",
-        "quantity",
-        "theirs",
-        "ours",
-        "interval",
-        "difference",
-        "unit",
-        "note",
-    ]
+    shown = table.assign(interval=table.apply(_interval, axis=1))
+    order = ["where", "task", "theirs", "ours", "interval", "difference", "unit", "note"]
     return show(shown[order].rename(columns={"theirs": "paper", "interval": "95 % interval"}))
 
 
 def verdicts(table: pd.DataFrame) -> Styler:
     """`reference.verdicts`: each claim with mean, interval over seeds, and verdict."""
-    shown = table.assign(interval=table.apply(_interval, axis=1)).drop(columns=["low", "high"])
-    order = ["claim", "place", "task", "mean", "interval", "seeds", "verdict", "note"]
+    claim = table["claim"] + " (" + table["place"] + ")"
+    shown = table.assign(claim=claim, interval=table.apply(_interval, axis=1))
+    order = ["claim", "task", "verdict", "mean", "interval", "seeds", "note"]
     return show(shown[order].rename(columns={"interval": "95 % interval"}))
 
 

@@ -5,8 +5,14 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import AutoModelForSequenceClassification, BertConfig, PreTrainedModel
-from transformers import BertTokenizerFast, RobertaConfig, RobertaTokenizerFast
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertTokenizerFast,
+    PreTrainedModel,
+    RobertaConfig,
+    RobertaTokenizerFast,
+)
 
 from bertstudy.attention import IMPLEMENTATION
 from bertstudy.encoder import Encoded

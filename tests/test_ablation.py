@@ -52,6 +52,14 @@ def test_sweep_equals_separate_forwards(family, kind, layers):
 
 
 @every_case
+def test_sweep_in_single_precision_differs_by_rounding_only(family, kind):
+    model, data = tiny(family, dtype=torch.float32), examples(family, AWKWARD)
+    sweep, expected = disable_each(model, data, kind), plain_loop(model, data, kind)
+    np.testing.assert_allclose(sweep.heads, expected[1], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(sweep.layers, expected[2], rtol=0, atol=1e-4)
+
+
+@every_case
 def test_one_head_and_one_layer_by_hand(family, kind):
     """A route that shares nothing with the seam."""
     model, data, batch = tiny(family), examples(family), inputs(family)

@@ -198,6 +198,14 @@ def quantities(records: Sequence[Record], kind: str = "uniform") -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
+def summary(measured: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation over seeds of every quantity, a column a task."""
+    named = measured.assign(quantity=measured["quantity"].str.replace("_", " "))
+    tasks = list(dict.fromkeys(named["task"]))
+    table = named.groupby(["quantity", "task"], sort=False)["value"].agg(["mean", "std"])
+    return table.unstack("task").swaplevel(axis=1)[tasks].reset_index()
+
+
 # Explorers ----------------------------------------------------------------------------------
 
 

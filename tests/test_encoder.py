@@ -1,0 +1,313 @@
+"""Loading, batches and the head, for both families and their tokenizers."""
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from models import FAMILIES, PAD, bytelevel_tokenizer, examples, inputs, tiny, wordpiece_tokenizer
+from transformers import DistilBertConfig, DistilBertForSequenceClassification
+
+from bertstudy.attention import UniformHeads, edited
+from bertstudy.encoder import (
+    by_length,
+    checkpoint_hash,
+    classify,
+    encode,
+    encoder_layers,
+    load_classifier,
+    load_encoder,
+    load_finetuned,
+    load_tokenizer,
+    model_inputs,
+    predict,
+    shuffled,
+)
+from bertstudy.errors import BertstudyError
+from bertstudy.tasks import task
+
+TOKENIZERS = {"bert": wordpiece_tokenizer, "roberta": bytelevel_tokenizer}
+VOCABULARY = 400
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request):
+    return request.param
+
+
+@pytest.fixture
+def checkpoint(tmp_path, family):
+    """A folder as `bertstudy pretrain` or the hub gives it: encoder and tokenizer, no head."""
+    model = tiny(family, 2, vocabulary=VOCABULARY, dtype=torch.float32)
+    model.base_model.save_pretrained(tmp_path)
+    TOKENIZERS[family]().save_pretrained(tmp_path)
+    return str(tmp_path)
+
+
+@pytest.fixture
+def pairs():
+    return Dataset.from_dict(
+        {
+            "sentence1": ["The cat sat on the mat.", "A bird!", "Seven ships sailed at dawn."],
+            "sentence2": ["The dog barked.", "Nobody laughed; the movie works.", "A zebra?"],
+            "label": [0, 1, 1],
+        }
+    )
+
+
+# Tokenising -----------------------------------------------------------------------------------
+
+
+def test_pairs_are_encoded_as_the_tokenizer_does(checkpoint, family, pairs):
+    tokenizer = load_tokenizer(checkpoint)
+    data = encode(tokenizer, pairs, task("mrpc"), max_length=40)
+    assert len(data) == 3
+    assert data.labels.tolist() == [0, 1, 1]
+    assert data.pad == PAD[family]
+    for row, example in enumerate(pairs):
+        expected = tokenizer(example["sentence1"], example["sentence2"])
+        assert data.ids[row] == expected["input_ids"]
+        assert data.lengths[row] == len(expected["input_ids"])
+        if family == "bert":
+            assert data.segments[row] == expected["token_type_ids"]
+            assert sum(data.segments[row]) > 0
+        else:
+            assert set(data.segments[row]) == {0}
+
+
+def test_regression_labels_stay_numbers(checkpoint):
+    rows = Dataset.from_dict({"sentence1": ["A cat."], "sentence2": ["A dog."], "label": [3.25]})
+    labels = encode(load_tokenizer(checkpoint), rows, task("stsb"), 40).labels
+    assert labels.tolist() == [3.25]
+
+
+@pytest.mark.parametrize("limit", [8, 12])
+def test_long_pairs_lose_tokens_of_the_longer_part(checkpoint, family, limit):
+    tokenizer = load_tokenizer(checkpoint)
+    rows = Dataset.from_dict(
+        {"sentence1": ["cat"], "sentence2": ["the dog chase the cat " * 9], "label": [0]}
+    )
+    data = encode(tokenizer, rows, task("mrpc"), limit)
+    assert data.lengths.tolist() == [limit]
+    kept = tokenizer("cat", add_special_tokens=False)["input_ids"]
+    assert data.ids[0][1 : 1 + len(kept)] == kept, "the short part is whole"
+    assert data.ids[0][-1] == tokenizer.sep_token_id
+
+
+# Batches ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [None, 15])
+def test_padding_hand_worked(family, length):
+    data = examples(family, (3, 5))
+    batch = data.batch([1, 0], length)
+    width = length or 5
+    assert batch["input_ids"].tolist() == [
+        data.ids[1] + [PAD[family]] * (width - 5),
+        data.ids[0] + [PAD[family]] * (width - 3),
+    ]
+    assert batch["attention_mask"].tolist() == [
+        [1] * 5 + [0] * (width - 5),
+        [1] * 3 + [0] * (width - 3),
+    ]
+    assert batch["token_type_ids"][1].tolist() == [0, 0, 1] + [0] * (width - 3)
+
+
+@pytest.mark.parametrize("count", [1, 5, 16, 203])
+@pytest.mark.parametrize("size", [1, 4, 32])
+def test_batches_cover_each_row_once(count, size):
+    lengths = np.random.default_rng(0).integers(2, 60, count)
+    rng = np.random.default_rng(1)
+    for batches in (list(by_length(lengths, size)), shuffled(lengths, size, rng, pool=3)):
+        assert sorted(np.concatenate(batches).tolist()) == list(range(count))
+        assert len(batches) == -(-count // size)
+        assert max(map(len, batches)) <= size
+
+
+def test_batches_hold_similar_lengths_in_random_order():
+    lengths = np.random.default_rng(0).integers(2, 100, 1024)
+
+    def padding(batches):
+        return sum(len(b) * lengths[b].max() for b in batches) / lengths.sum() - 1
+
+    rng = np.random.default_rng(0)
+    first, second = shuffled(lengths, 32, rng), shuffled(lengths, 32, rng)
+    assert padding(by_length(lengths, 32)) < 0.05
+    assert padding(first) < 0.15
+    assert padding(np.array_split(rng.permutation(1024), 32)) > 0.5, "what it is worth"
+    assert {frozenset(b.tolist()) for b in first}.isdisjoint(frozenset(b.tolist()) for b in second)
+    longest = [lengths[b].max() for b in first]
+    assert longest != sorted(longest)
+    again = shuffled(lengths, 32, np.random.default_rng(0))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_predictions_come_in_the_datas_order(family, batch_size):
+    model, data = tiny(family), examples(family, (7, 2, 12, 5, 7, 30))
+    found = predict(model.train(), data, batch_size)
+    assert not model.training
+    for row in range(len(data)):
+        alone = model_inputs(model, data.batch([row]))
+        with torch.no_grad():
+            np.testing.assert_allclose(found[row], model(**alone).logits[0], rtol=0, atol=1e-6)
+
+
+def test_no_examples_are_refused(family):
+    with pytest.raises(BertstudyError, match="no examples to predict"):
+        predict(tiny(family, 1), examples(family, ()))
+
+
+def test_roberta_gets_no_token_types(family):
+    batch = examples(family).batch([0, 1])
+    names = set(model_inputs(tiny(family, 1), batch))
+    expected = {"input_ids", "attention_mask"} | ({"token_type_ids"} if family == "bert" else set())
+    assert names == expected
+
+
+# The model in parts -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_classify_gives_the_models_own_logits(family, outputs):
+    model, batch = tiny(family, outputs=outputs), inputs(family)
+    with torch.no_grad():
+        hidden = model.base_model(**batch).last_hidden_state
+        expected = model(**batch).logits
+        assert torch.equal(classify(model, hidden), expected)
+        assert torch.equal(classify(model, hidden[:, :1]), expected), "only the first is read"
+
+
+def test_layers_are_found_or_refused(family):
+    assert len(encoder_layers(tiny(family, 3))) == 3
+    config = DistilBertConfig(vocab_size=30, dim=8, n_heads=2, hidden_dim=8, n_layers=1)
+    with pytest.raises(BertstudyError, match="DistilBertForSequenceClassification is not laid"):
+        encoder_layers(DistilBertForSequenceClassification(config))
+
+
+# Loading ----------------------------------------------------------------------------------------
+
+
+def state(model):
+    return {name: tensor.cpu() for name, tensor in model.state_dict().items()}
+
+
+def changed(first, second):
+    """Names of the weights that differ."""
+    assert first.keys() == second.keys()
+    return {name for name in first if not torch.equal(first[name], second[name])}
+
+
+def test_the_same_seed_gives_the_same_weights(checkpoint):
+    first = state(load_classifier(checkpoint, task("sst2"), seed=3))
+    torch.rand(5)
+    assert not changed(first, state(load_classifier(checkpoint, task("sst2"), seed=3)))
+    assert "classifier" in str(changed(first, state(load_classifier(checkpoint, task("sst2"), 4))))
+
+
+def test_the_encoder_is_the_checkpoints_and_only_the_head_is_fresh(checkpoint, family):
+    stored = state(tiny(family, 2, vocabulary=VOCABULARY, dtype=torch.float32))
+    loaded = load_classifier(checkpoint, task("sst2"), seed=3)
+    assert all(name.startswith("classifier.") for name in changed(stored, state(loaded)))
+    assert not loaded.training
+    assert {p.dtype for p in loaded.parameters()} == {torch.float32}
+    encoder = load_encoder(checkpoint)
+    for name, tensor in encoder.state_dict().items():
+        if "pooler" not in name:  # RoBERTa's classifier has none, its bare encoder a fresh one
+            assert torch.equal(tensor.cpu(), stored[f"{family}.{name}"])
+
+
+def test_a_missing_pooler_is_drawn_from_the_seed(tmp_path):
+    encoder = tiny("bert", 2, dtype=torch.float32).base_model
+    encoder.pooler = None
+    encoder.save_pretrained(tmp_path)
+    first, again, other = (
+        state(load_classifier(str(tmp_path), task("sst2"), seed=seed)) for seed in (3, 3, 4)
+    )
+    assert not changed(first, again)
+    assert {name for name in changed(first, other) if name.startswith("bert.")} == {
+        "bert.pooler.dense.weight"
+    }
+
+
+def test_from_scratch_shares_nothing_with_the_checkpoint(checkpoint, family):
+    trained = state(load_classifier(checkpoint, task("sst2"), seed=3))
+    scratch = state(load_classifier(checkpoint, task("sst2"), seed=3, pretrained=False))
+    matrices = {name for name in scratch if scratch[name].ndim > 1}
+    same = matrices - changed(trained, scratch)
+    assert all(name.startswith("classifier.") for name in same), "the head has the same seed"
+    everything = torch.cat(
+        [t.flatten() for n, t in scratch.items() if t.ndim > 1 and "embeddings" not in n]
+    )
+    assert everything.std().item() == pytest.approx(0.02, rel=0.05)
+    assert not changed(
+        scratch, state(load_classifier(checkpoint, task("sst2"), seed=3, pretrained=False))
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "outputs", "kind"),
+    [
+        ("sst2", 2, "single_label_classification"),
+        ("mnli", 3, "single_label_classification"),
+        ("stsb", 1, "regression"),
+    ],
+)
+def test_the_head_fits_the_task(checkpoint, family, name, outputs, kind):
+    model = load_classifier(checkpoint, task(name), seed=0).cpu()
+    assert model.config.num_labels == outputs
+    assert model.config.problem_type == kind
+    assert tuple(model.config.id2label.values()) == (task(name).labels or ("score",))
+    assert predict(model, examples(family)).shape == (4, outputs)
+    with edited(model, UniformHeads([(1, 2)])):  # on the seam
+        predict(model, examples(family))
+
+
+def test_what_is_saved_is_what_is_loaded(checkpoint, family, tmp_path):
+    model = load_classifier(checkpoint, task("mnli"), seed=0)
+    model.save_pretrained(tmp_path / "tuned")
+    again = load_finetuned(tmp_path / "tuned")
+    assert not changed(state(model), state(again))
+    assert again.config.id2label == {0: "entailment", 1: "neutral", 2: "contradiction"}
+    with edited(again, UniformHeads([(1, 2)])):
+        predict(again, examples(family))
+
+
+@pytest.mark.parametrize("load", [load_encoder, load_tokenizer])
+def test_an_absent_folder_is_named(tmp_path, load):
+    with pytest.raises(BertstudyError, match=f"no checkpoint in '{tmp_path}/nowhere'"):
+        load(f"{tmp_path}/nowhere")
+
+
+# What a recipe calls a checkpoint ---------------------------------------------------------------
+
+
+def test_hash_changes_with_a_weight_and_with_nothing_else(tmp_path):
+    model = tiny("bert", 1, dtype=torch.float32)
+
+    def saved(name):
+        model.save_pretrained(tmp_path / name)
+        return checkpoint_hash(str(tmp_path / name))
+
+    first = saved("a")
+    (tmp_path / "a" / "README.md").write_text("a card")
+    assert checkpoint_hash(str(tmp_path / "a")) == first
+    assert saved("elsewhere") == first
+    with torch.no_grad():
+        model.bert.pooler.dense.bias[3] += 1e-6
+    assert saved("b") != first
+    assert saved("a") != first, "the same folder, written anew, within one process"
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "vocab.txt", "merges.txt"])
+def test_hash_changes_with_what_decides_the_output(tmp_path, name):
+    tiny("bert", 1).save_pretrained(tmp_path)
+    before = checkpoint_hash(str(tmp_path))
+    (tmp_path / name).write_text("something else")
+    assert checkpoint_hash(str(tmp_path)) != before
+
+
+def test_hash_sees_weights_of_the_old_format(tmp_path):
+    torch.save({"a": 1}, tmp_path / "pytorch_model.bin")
+    before = checkpoint_hash(str(tmp_path))
+    torch.save({"a": 2}, tmp_path / "pytorch_model.bin")
+    assert checkpoint_hash(str(tmp_path)) != before

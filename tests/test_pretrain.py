@@ -1,0 +1,519 @@
+"""Pre-training: what the examples look like, and that a killed run resumes to the bit."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from scipy.stats import binomtest
+from transformers import AutoModel, AutoTokenizer
+
+from bertstudy import pretrain
+from bertstudy.editions import Architecture, Edition, FineTuning, PreTraining
+from bertstudy.errors import BertstudyError
+from bertstudy.pretrain import (
+    CLS,
+    IGNORED,
+    MASK,
+    PAD,
+    SEP,
+    UNK,
+    Corpus,
+    Examples,
+    Run,
+    grow,
+    losses,
+    new_model,
+    prepare,
+    split_sentences,
+    tokenize,
+    train_tokenizer,
+    unigram_loss,
+)
+
+PLAN = PreTraining(tokens=16 * 8 * 12, batch_size=8, length=16, warmup=0.25, seed=3)
+SHAPE = Architecture(layers=2, heads=2, hidden=8, vocabulary=700, positions=16)
+GROWING = replace(PLAN, growth=((0.0, 1), (0.3, 2)))
+MIXED = replace(PLAN, shorter=(8, 12), near=0.5)
+MOST = 2000  # above every piece
+
+
+def corpus(documents=12, seed=0, longest=9):
+    """Random documents in which no piece occurs twice: piece 5 + i is at place i."""
+    rng = np.random.default_rng(seed)
+    lengths = [rng.integers(1, longest, rng.integers(2, 7)) for _ in range(documents)]
+    starts = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+    return Corpus(
+        pieces=np.arange(5, 5 + starts[-1], dtype=np.uint16),
+        sentences=starts,
+        documents=np.concatenate([[0], np.cumsum([len(sizes) for sizes in lengths])]),
+    )
+
+
+def edition(plan=PLAN):
+    return Edition(
+        name="tiny",
+        checkpoint="unused",
+        source="synthetic",
+        tasks=(),
+        seeds=(0,),
+        fine_tuning=FineTuning(),
+        architecture=SHAPE,
+        pretraining=plan,
+    )
+
+
+def drawn(text, plan=PLAN, steps=40):
+    """Places of the two parts, label and length of many examples, before masking."""
+    examples = Examples(text, replace(plan, masked=0.0), MOST)
+    for step in range(steps):
+        batch = examples.batch(step, plan.batch_size)
+        length = batch["input_ids"].size(1)
+        for row in range(len(batch["input_ids"])):
+            ids = batch["input_ids"][row][batch["attention_mask"][row].bool()].tolist()
+            kind = batch["token_type_ids"][row].tolist()
+            cut = ids.index(SEP)
+            assert kind[: len(ids)] == [0] * (cut + 1) + [1] * (len(ids) - cut - 1)
+            assert not any(kind[len(ids) :])
+            assert (ids[0], ids[-1]) == (CLS, SEP)
+            first, second = np.array(ids[1:cut]) - 5, np.array(ids[cut + 1 : -1]) - 5
+            yield first, second, int(batch["is_random"][row]), length
+
+
+# Text -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("paragraph", "expected"),
+    [
+        ("One. Two! Three? Four; Five.", ["One.", "Two!", "Three?", "Four;", "Five."]),
+        ("He left at 3.15 in the morning. so it was.", None),
+        ('"Go," he said. "Now!" She went.', ['"Go," he said.', '"Now!"', "She went."]),
+        ("It rained. (Much.) It stopped.", ["It rained.", "(Much.)", "It stopped."]),
+        ('(He said "no.") She laughed.', ['(He said "no.")', "She laughed."]),
+        ("“Yes.” ‘No.’ Then silence.", ["“Yes.”", "‘No.’", "Then silence."]),
+        ("  Padded. With spaces.  ", ["Padded.", "With spaces."]),
+        ("", []),
+    ],
+)
+def test_sentences_hand_worked(paragraph, expected):
+    assert split_sentences(paragraph) == ([paragraph] if expected is None else expected)
+
+
+def test_splitting_keeps_the_text():
+    text = 'A cat (grey). "Was it?" asked Mr. Fox; "No!" No. [Sic.] ‘So.’ End'
+    assert " ".join(split_sentences(text)) == text
+
+
+def test_a_local_corpus_is_read(tmp_path):
+    rows = {"text": ["One is here. Two is there.\n\nThree.", "Four. Five."]}
+    Dataset.from_dict(rows).to_parquet(tmp_path / "train-00000-of-00001.parquet")
+    found = list(pretrain.documents(tmp_path, "train", seed=0))
+    assert found == [["One is here.", "Two is there.", "Three."], ["Four.", "Five."]]
+    with pytest.raises(BertstudyError, match="no readable 'validation' split"):
+        list(pretrain.documents(tmp_path, "validation", seed=0))
+
+
+def test_a_corpus_that_is_none_is_refused(tmp_path):
+    with pytest.raises(BertstudyError, match="is not a folder"):
+        list(pretrain.documents(tmp_path / "nowhere", "train", seed=0))
+    Dataset.from_dict({"words": ["a"]}).to_parquet(tmp_path / "train-00000-of-00001.parquet")
+    with pytest.raises(BertstudyError, match="no 'text' column; it has words"):
+        list(pretrain.documents(tmp_path, "train", seed=0))
+
+
+TEXTS = [
+    ["The cat sat on the mat.", "The dog barked.", "A bird sang."],
+    ["Alone it stands."],
+    ["Seven ships sailed.", "The harbour was empty."],
+]
+
+
+@pytest.mark.parametrize("chunk", [512, 0])
+def test_tokenised_documents_are_the_texts(tmp_path, chunk):
+    train_tokenizer((s for d in TEXTS for s in d), SHAPE, tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    assert tokenizer.convert_tokens_to_ids(pretrain.SPECIAL) == [PAD, UNK, CLS, SEP, MASK]
+    text = tokenize(iter(TEXTS), tmp_path / "tokenizer.json", chunk)
+    assert text.documents.tolist() == [0, 3, 5], "a document of one sentence has no next one"
+    kept = [sentence for document in (TEXTS[0], TEXTS[2]) for sentence in document]
+    for index, sentence in enumerate(kept):
+        pieces = text.pieces[text.sentences[index] : text.sentences[index + 1]]
+        assert pieces.tolist() == tokenizer(sentence, add_special_tokens=False)["input_ids"]
+    assert text.document_of(np.arange(5)).tolist() == [0, 0, 0, 1, 1]
+
+
+# Examples -----------------------------------------------------------------------------------------
+
+
+def test_a_step_gives_the_same_batch_whenever_asked():
+    text = corpus()
+    examples = Examples(text, PLAN, MOST)
+    late = [examples.batch(step, 8) for step in (5, 6)]
+    examples = Examples(text, PLAN, MOST)
+    for step in (6, 5):
+        again = examples.batch(step, 8)
+        assert all(torch.equal(again[name], late[step - 5][name]) for name in again)
+    assert not torch.equal(late[0]["input_ids"], late[1]["input_ids"])
+    other = Examples(text, replace(PLAN, seed=4), MOST).batch(5, 8)
+    assert not torch.equal(other["input_ids"], late[0]["input_ids"])
+
+
+@pytest.mark.parametrize("longest", [3, 9, 40])
+@pytest.mark.parametrize("near", [0.0, 0.5, 1.0])
+def test_pairs_are_two_parts_that_follow_or_come_from_elsewhere(longest, near):
+    text = corpus(longest=longest)
+    document = text.document_of(np.searchsorted(text.sentences, np.arange(2000), "right") - 1)
+    labels, same = [], []
+    for first, second, is_random, length in drawn(text, replace(PLAN, near=near)):
+        assert len(first), "the first part must not be empty"
+        assert len(second), "an empty second part would give its label away"
+        assert len(first) + len(second) <= length - 3
+        for part in (first, second):
+            assert (np.diff(part) == 1).all(), "a part is text as it stands"
+            assert document[part[0]] == document[part[-1]], "and crosses no border"
+        assert first[0] in text.sentences
+        if is_random:
+            assert second[0] in text.sentences
+            assert second[0] != first[-1] + 1, "what follows is no negative"
+            assert not set(first) & set(second)
+            same.append(document[first[0]] == document[second[0]])
+        else:
+            assert second[0] == first[-1] + 1
+            assert document[first[0]] == document[second[0]]
+            assert longest > 9 or second[0] in text.sentences
+        labels.append(is_random)
+    assert binomtest(sum(labels), len(labels), 0.5).pvalue > 1e-4
+    assert near == np.mean(same) if near == 0 else np.mean(same) > near * 0.6
+
+
+def test_parts_are_filled_to_the_length_where_the_text_lasts():
+    lengths = [len(a) + len(b) for a, b, _, _ in drawn(corpus(longest=40))]
+    assert np.mean(np.array(lengths) == PLAN.length - 3) > 0.8
+
+
+def test_shorter_sequences_take_turns_and_come_in_larger_batches():
+    examples = Examples(corpus(), replace(PLAN, shorter=(8, 12)), MOST)
+    shapes = [tuple(examples.batch(step, 8)["input_ids"].shape) for step in range(60)]
+    assert set(shapes) == {(8, 16), (16, 8), (10, 12)}
+    for shape in set(shapes):
+        assert binomtest(shapes.count(shape), 60, 1 / 3).pvalue > 1e-4
+
+
+def test_masking_is_15_percent_of_pieces_of_which_80_10_10():
+    plan = replace(PLAN, batch_size=64)
+    masked, plain = (Examples(corpus(), p, MOST) for p in (plan, replace(plan, masked=0.0)))
+    before, after, targets = [], [], []
+    for step in range(40):
+        batch = masked.batch(step, 64)
+        before.append(plain.batch(step, 64)["input_ids"])
+        after.append(batch["input_ids"])
+        targets.append(batch["targets"])
+    before, after, targets = (torch.cat(column) for column in (before, after, targets))
+    chosen, pieces = targets != IGNORED, before > MASK
+    assert not (chosen & ~pieces).any(), "[CLS], [SEP] and padding are never predicted"
+    assert torch.equal(targets[chosen], before[chosen])
+    assert torch.equal(after[~chosen], before[~chosen])
+
+    def share(part, whole):
+        return binomtest(int(part.sum()), int(whole.sum()), 0.5).proportion_ci(0.9999)
+
+    hidden = chosen & (after == MASK)
+    replaced = chosen & ~hidden & (after != before)
+    kept = chosen & (after == before)
+    for part, whole, expected in (
+        (chosen, pieces, 0.15),
+        (hidden, chosen, 0.8),
+        (replaced, chosen, 0.1),
+        (kept, chosen, 0.1),
+    ):
+        low, high = share(part, whole)
+        assert low < expected < high
+    assert after[replaced].min() > MASK, "no special piece is put in"
+    assert after.max() < MOST
+
+
+def test_padding_is_masked_out():
+    batch = Examples(corpus(longest=3), PLAN, MOST).batch(0, 64)
+    assert torch.equal(batch["attention_mask"].bool(), batch["input_ids"] != PAD)
+    assert not batch["attention_mask"].bool().all()
+
+
+def test_one_document_is_no_corpus():
+    with pytest.raises(BertstudyError, match="at least two documents"):
+        Examples(corpus(documents=1), PLAN, MOST)
+
+
+# Model --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 4), (2, 3), (3, 6)])
+def test_growth_repeats_the_layers_and_keeps_the_rest(before, after):
+    model = new_model(SHAPE, before, seed=0)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter)
+    deeper = grow(model, SHAPE, after, seed=1)
+    assert deeper.config.num_hidden_layers == len(deeper.bert.encoder.layer) == after
+    assert [m.attention.self.layer_idx for m in deeper.bert.encoder.layer] == list(range(after))
+    for index, layer in enumerate(deeper.bert.encoder.layer):
+        source = model.bert.encoder.layer[index % before].state_dict()
+        assert all(torch.equal(t, source[n]) for n, t in layer.state_dict().items())
+    rest = {n: t for n, t in model.state_dict().items() if ".encoder." not in n}
+    found = deeper.state_dict()
+    assert all(torch.equal(found[name], tensor) for name, tensor in rest.items())
+    first, second = deeper.bert.encoder.layer[0], deeper.bert.encoder.layer[before]
+    assert first.output.dense.weight is not second.output.dense.weight, "copies, not the same"
+
+
+def test_losses_equal_the_stock_models():
+    model, batch = new_model(SHAPE, 2, seed=0), Examples(corpus(), PLAN, 700).batch(0, 32)
+    mlm, nsp, hits = losses(model, batch)
+    stock = model(
+        batch["input_ids"],
+        attention_mask=batch["attention_mask"],
+        token_type_ids=batch["token_type_ids"],
+        labels=batch["targets"],
+        next_sentence_label=batch["is_random"],
+    )
+    assert (mlm + nsp).item() == pytest.approx(stock.loss.item(), rel=1e-5)
+    expected = (stock.seq_relationship_logits.argmax(-1) == batch["is_random"]).float().mean()
+    assert hits == expected
+
+
+def test_unigram_loss_hand_worked():
+    """Pieces that are all equally frequent cost the logarithm of their smoothed share."""
+    text = Corpus(np.array([5, 5, 6, 6], np.uint16), np.arange(5), np.array([0, 2, 4]))
+    found = unigram_loss(text, Examples(text, PLAN, vocabulary=8), batches=2)
+    assert found == pytest.approx(-np.log(3 / 12))
+
+
+# Runs ---------------------------------------------------------------------------------------------
+
+
+class Killed(Exception):
+    pass
+
+
+def run(folder, plan=PLAN, stop=None, **options):
+    """Train; killed before step ``stop``, as by a signal, if one is given."""
+    folder.mkdir(exist_ok=True)
+    found = Run(edition(plan), folder, minutes=None, device="cpu", **options)
+    step = found._one_step
+
+    def killable(examples):
+        if stop is not None and found.step == stop:
+            raise Killed
+        return step(examples)
+
+    found._one_step = killable
+    try:
+        found.train(corpus(), corpus(seed=1))
+    except Killed:
+        assert found.step == stop
+    return found
+
+
+def weights(found):
+    return {name: tensor.clone() for name, tensor in found.model.state_dict().items()}
+
+
+@pytest.fixture
+def saves_every_step(monkeypatch):
+    monkeypatch.setattr(pretrain, "SAVE_EVERY", -1)
+
+
+def test_the_same_plan_gives_the_same_weights(tmp_path):
+    first, second = run(tmp_path / "a"), run(tmp_path / "b")
+    assert all(torch.equal(t, weights(second)[n]) for n, t in weights(first).items())
+    assert (first.step, first.tokens) == (12, PLAN.tokens)
+
+
+@pytest.mark.usefixtures("saves_every_step")
+@pytest.mark.parametrize(
+    ("plan", "stop"),
+    [(PLAN, 1), (PLAN, 8), (GROWING, 3), (GROWING, 4), (GROWING, 8), (MIXED, 5)],
+)
+def test_a_killed_run_resumes_to_the_same_bits(tmp_path, plan, stop):
+    """Growth comes before the fifth of twelve steps."""
+    whole = run(tmp_path / "whole", plan)
+    run(tmp_path / "killed", plan, stop=stop)
+    torch.rand(3)  # the generator is not part of the state
+    resumed = run(tmp_path / "killed", plan)
+    assert resumed.step == whole.step
+    assert resumed.step > stop
+    assert resumed.model.config.num_hidden_layers == 2
+    assert all(torch.equal(t, weights(resumed)[n]) for n, t in weights(whole).items())
+    drop = {"seconds"}
+    curves = [
+        [{k: v for k, v in r.items() if k not in drop} for r in x.curve] for x in (whole, resumed)
+    ]
+    assert curves[0] == curves[1]
+
+
+def test_a_run_killed_between_saves_resumes_from_the_last(tmp_path, monkeypatch):
+    whole = run(tmp_path / "whole")
+    monkeypatch.setattr(pretrain, "SAVE_EVERY", -1)
+    run(tmp_path / "killed", stop=4)
+    monkeypatch.setattr(pretrain, "SAVE_EVERY", 1e9)
+    run(tmp_path / "killed", stop=9)  # nothing saved here
+    assert json.loads((tmp_path / "killed" / "state.json").read_text())["step"] == 4
+    resumed = run(tmp_path / "killed")
+    assert all(torch.equal(t, weights(resumed)[n]) for n, t in weights(whole).items())
+
+
+@pytest.mark.usefixtures("saves_every_step")
+class TestSavedState:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        run(tmp_path, stop=3)
+        return tmp_path
+
+    def open(self, folder, plan=PLAN):
+        return Run(edition(plan), folder, minutes=None, device="cpu")
+
+    def test_one_state_is_kept(self, folder):
+        assert self.open(folder).step == 3
+        assert len(list(folder.glob("state-*.safetensors"))) == 1
+        assert not list(folder.glob("*.part"))
+
+    @pytest.mark.parametrize("place", [0.1, 0.5, 0.99])
+    def test_a_changed_byte_is_noticed(self, folder, place):
+        (file,) = folder.glob("state-*.safetensors")
+        content = bytearray(file.read_bytes())
+        content[int(place * len(content))] ^= 1
+        file.write_bytes(content)
+        with pytest.raises(BertstudyError, match="damaged"):
+            self.open(folder)
+
+    def test_a_truncated_state_is_noticed(self, folder):
+        (file,) = folder.glob("state-*.safetensors")
+        file.write_bytes(file.read_bytes()[:-100])
+        with pytest.raises(BertstudyError, match="damaged"):
+            self.open(folder)
+
+    def test_missing_weights_are_noticed(self, folder):
+        next(folder.glob("state-*.safetensors")).unlink()
+        with pytest.raises(BertstudyError, match="damaged"):
+            self.open(folder)
+
+    def test_truncated_counters_are_noticed(self, folder):
+        file = folder / "state.json"
+        file.write_text(file.read_text()[:50])
+        with pytest.raises(BertstudyError, match="damaged"):
+            self.open(folder)
+
+    def test_a_half_written_state_is_ignored(self, folder):
+        """Killed while saving: the new weights are there, the counters still the old ones."""
+        (folder / "state.safetensors.part").write_bytes(b"half")
+        (folder / "state-0123456789abcdef.safetensors").write_bytes(b"not yet named")
+        assert self.open(folder).step == 3
+
+    def test_another_plan_is_refused(self, folder):
+        with pytest.raises(BertstudyError, match="another plan"):
+            self.open(folder, replace(PLAN, learning_rate=2e-3))
+
+
+def test_the_rate_rises_falls_and_ramps_after_growth(tmp_path):
+    plan = replace(PLAN, tokens=1000, warmup=0.2, learning_rate=1.0, growth=((0.0, 1), (0.5, 2)))
+    found = Run(edition(plan), tmp_path, minutes=None, device="cpu")
+    rates = {}
+    for tokens in (0, 100, 200, 600, 1000):
+        found.tokens, found.since_growth = tokens, 1000
+        rates[tokens] = found._rate()
+    assert rates == pytest.approx({0: 0, 100: 0.5 * 0.9, 200: 0.8, 600: 0.4, 1000: 0})
+    found.tokens, found.since_growth = 600, 9
+    assert found._rate() == pytest.approx(0.1 * 0.4)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
+    found = Run(edition(), tmp_path, minutes=None, device="cpu")
+    torch.nn.init.constant_(found.model.cls.seq_relationship.bias, float("nan"))
+    with pytest.raises(BertstudyError, match="loss is nan at step 0"):
+        found.train(corpus(), corpus(seed=1))
+
+
+def test_decay_spares_biases_and_layer_norm():
+    model = new_model(SHAPE, 1, seed=0)
+    decayed, plain = pretrain._optimizer(model, PLAN).param_groups
+    assert (decayed["weight_decay"], plain["weight_decay"]) == (PLAN.weight_decay, 0)
+    assert len(decayed["params"]) + len(plain["params"]) == len(list(model.parameters()))
+    assert {p.ndim for p in plain["params"]} == {1}
+
+
+# The whole way ------------------------------------------------------------------------------------
+
+DOCUMENTS = [
+    [f"The {noun} {verb} the {other}.", f"It was a {noun}.", f"Then the {other} left at dawn."]
+    for noun in ("cat", "dog", "ship", "bird")
+    for verb in ("saw", "met", "heard")
+    for other in ("mouse", "crew", "worm")
+]
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A project of its own, with four dozen documents as its synthetic world."""
+    (tmp_path / "home" / "notebooks").mkdir(parents=True)
+    (tmp_path / "home" / "_config.yml").touch()
+    monkeypatch.setenv("BERTSTUDY_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(pretrain, "documents", lambda corpus, split, seed: iter(DOCUMENTS))
+    monkeypatch.setattr(pretrain, "EVALUATION_BATCHES", 2)
+    return tmp_path
+
+
+def test_a_checkpoint_is_made_that_transformers_loads(home):
+    out = pretrain.pretrain(edition(GROWING), out=home / "made", device="cpu")
+    model, report = AutoModel.from_pretrained(out, output_loading_info=True)
+    assert not report["missing_keys"]
+    assert model.config.num_hidden_layers == 2
+    assert model.config.hidden_dropout_prob == 0.1
+    assert model.config.attention_probs_dropout_prob == 0.1
+    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
+    tokenizer = AutoTokenizer.from_pretrained(out)
+    assert tokenizer.is_fast
+    assert tokenizer.model_max_length == SHAPE.positions
+    encoded = tokenizer("The CAT saw", "the mouse.", return_tensors="pt")
+    assert tokenizer.decode(encoded["input_ids"][0]) == "[CLS] the cat saw [SEP] the mouse. [SEP]"
+    assert encoded["token_type_ids"][0].tolist() == [0] * 5 + [1] * 4
+    assert model(**encoded).last_hidden_state.isfinite().all()
+
+
+def test_the_card_and_the_numbers_say_what_was_done(home):
+    out = pretrain.pretrain(edition(GROWING), out=home / "made", device="cpu")
+    numbers = json.loads((out / "training.json").read_text())
+    assert numbers["tokens"] == GROWING.tokens
+    assert numbers["steps"] == 12
+    assert numbers["curve"][-1]["layers"] == 2
+    assert set(numbers["held_out"]) == {"mlm_loss", "nsp_loss", "nsp_accuracy", "unigram_loss"}
+    assert numbers["corpus"]["documents"] == len(DOCUMENTS)
+    assert f"{numbers['held_out']['mlm_loss']:.3f}" in (out / "README.md").read_text()
+    work = home / "home" / "build" / "pretrain" / "tiny"
+    assert not list(work.glob("state*")), "a finished run leaves no state behind"
+    assert not list(home.glob("*.part"))
+
+
+def test_text_is_prepared_once(home, monkeypatch):
+    folder = home / "work"
+    folder.mkdir()
+    first = prepare(edition(), None, folder)
+    monkeypatch.setattr(pretrain, "documents", lambda *_: pytest.fail("read again"))
+    second = prepare(edition(), None, folder)
+    for a, b in zip(first, second, strict=True):
+        assert a.pieces.dtype == b.pieces.dtype == np.uint16
+        for name in ("pieces", "sentences", "documents"):
+            assert np.array_equal(getattr(a, name), getattr(b, name))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architecture": None, "pretraining": None}, "uses a published checkpoint"),
+        ({"source": "hub"}, "needs --corpus FOLDER"),
+    ],
+)
+def test_what_cannot_be_pretrained_is_refused(home, changes, message):
+    with pytest.raises(BertstudyError, match=message):
+        pretrain.pretrain(replace(edition(), **changes), out=home / "made")
+    assert not (home / "made").exists()

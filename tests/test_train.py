@@ -1,0 +1,274 @@
+"""Fine-tuning: repeatable, on the stated schedule, and it learns."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from models import FAMILIES, examples, tiny
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from bertstudy.attention import SoftMask, own
+from bertstudy.editions import FineTuning
+from bertstudy.encoder import load_finetuned, predict
+from bertstudy.errors import BertstudyError
+from bertstudy.tasks import task
+from bertstudy.train import TrainingDiverged, fine_tune, loss_of, parameter_groups, save_epochs
+
+QUICK = FineTuning(epochs=2, batch_size=4, learning_rate=1e-3)
+LENGTHS = (7, 3, 12, 5, 9, 4, 6, 8, 5, 10)
+
+
+def small(family="bert", **options):
+    return tiny(family, 2, dtype=torch.float32, **options)
+
+
+def run(model=None, settings=QUICK, seed=0, name="sst2", labels=None, lengths=LENGTHS, **options):
+    """Fine-tune on random examples; returns the numbers and the model."""
+    model = model or small(dropout=0.1)
+    data = examples("bert", lengths)
+    if labels is not None:
+        data = replace(data, labels=np.asarray(labels))
+    return fine_tune(model, task(name), data, data, settings, seed, **options), model
+
+
+def test_the_same_seed_gives_the_same_numbers():
+    (first, a), (second, b) = run(), run()
+    assert first == second
+    assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
+
+
+def test_another_seed_gives_other_numbers():
+    assert run(seed=0)[0]["epochs"][0]["loss"] != run(seed=1)[0]["epochs"][0]["loss"]
+
+
+def test_what_came_before_does_not_matter():
+    """The generator's state on entry is not part of the recipe."""
+    first, _ = run()
+    torch.rand(17)
+    np.random.default_rng().random(3)
+    assert run()[0] == first
+
+
+def test_numbers_are_reported_for_each_epoch():
+    found, model = run(settings=replace(QUICK, epochs=3))
+    assert found["steps"] == 3 * 3, "ten examples in batches of four"
+    assert len(found["epochs"]) == 3
+    assert all(set(epoch["validation"]) == {"accuracy"} for epoch in found["epochs"])
+    assert not model.training
+    data = examples("bert", LENGTHS)
+    hits = (predict(model, data).argmax(-1) == data.labels).mean()
+    assert found["epochs"][-1]["validation"]["accuracy"] == pytest.approx(100 * hits)
+
+
+def test_the_reported_loss_is_the_mean_over_examples():
+    """The last batch is smaller and weighs less. At a learning rate of 0 the model stays."""
+    model = small()
+    data = examples("bert", LENGTHS)
+    found, _ = run(model, replace(QUICK, learning_rate=0.0))
+    logits = torch.from_numpy(predict(model, data)).double()
+    expected = torch.nn.functional.cross_entropy(logits, torch.from_numpy(data.labels))
+    for epoch in found["epochs"]:
+        assert epoch["loss"] == pytest.approx(expected.item(), rel=1e-5)
+
+
+# The optimiser ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def steps():
+    """What each optimiser step is about to use: learning rate and norm of the gradient."""
+    seen = []
+
+    def look(optimizer, args, kwargs):
+        gradients = [p.grad for g in optimizer.param_groups for p in g["params"]]
+        norm = torch.stack([g.norm() for g in gradients if g is not None]).norm().item()
+        seen.append((optimizer.param_groups[0]["lr"], norm))
+
+    handle = register_optimizer_step_pre_hook(look)
+    yield seen
+    handle.remove()
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.5])
+def test_warm_up_and_decay_are_linear(steps, warmup):
+    settings = replace(QUICK, epochs=4, batch_size=1, warmup=warmup)
+    found, _ = run(settings=settings)
+    total, rise = 40, round(40 * warmup)
+    expected = [
+        1e-3 * (step / rise if step < rise else (total - step) / (total - rise))
+        for step in range(total)
+    ]
+    assert found["steps"] == total
+    assert [rate for rate, _ in steps] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("clip", [1e-3, 1e6])
+def test_the_gradient_is_clipped(steps, clip):
+    run(settings=replace(QUICK, clip=clip))
+    norms = [norm for _, norm in steps]
+    assert max(norms) <= clip * 1.01
+    assert clip > 1 or min(norms) > clip * 0.9
+    assert clip < 1 or max(norms) > 1e-2
+
+
+def test_weight_decay_touches_matrices_only():
+    model = small()
+    own(model, SoftMask(4, 14))
+    decayed, plain = parameter_groups(model, 0.3)
+    assert (decayed["weight_decay"], plain["weight_decay"]) == (0.3, 0.0)
+    names = {id(p): name for name, p in model.named_parameters()}
+    assert all(
+        names[id(p)].endswith("bias") or "LayerNorm" in names[id(p)] for p in plain["params"]
+    )
+    assert not any(
+        names[id(p)].endswith("bias") or "LayerNorm" in names[id(p)] for p in decayed["params"]
+    )
+    both = [*decayed["params"], *plain["params"]]
+    assert sorted(map(id, both)) == sorted(map(id, model.parameters())), "each once"
+
+
+def test_frozen_parameters_stay():
+    model = small()
+    frozen = model.bert.embeddings.word_embeddings.weight.requires_grad_(False)
+    before = frozen.clone()
+    run(model)
+    assert torch.equal(frozen, before)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_weight_decay_shrinks_what_has_no_gradient(decay):
+    """Positions beyond the longest sequence: AdamW multiplies them by 1 - rate · decay a step."""
+    model = small()
+    before = model.bert.embeddings.position_embeddings.weight[30:].clone()
+    run(model, replace(QUICK, weight_decay=decay, learning_rate=0.1, warmup=0.0, epochs=1))
+    factor = np.prod([1 - 0.1 * share * decay for share in (1, 2 / 3, 1 / 3)])
+    after = model.bert.embeddings.position_embeddings.weight[30:]
+    torch.testing.assert_close(after, before * factor)
+
+
+# Losses, learning ---------------------------------------------------------------------------------
+
+
+def test_losses_match_hand_worked_cases():
+    even = loss_of(torch.zeros(2, 4), torch.tensor([0, 3]))
+    assert even.item() == pytest.approx(np.log(4))
+    squared = loss_of(torch.tensor([[1.0], [3.0]]), torch.tensor([2.0, 5.0], dtype=torch.float64))
+    assert squared.item() == pytest.approx((1 + 4) / 2)
+    halves = loss_of(torch.tensor([[1.0, 0.0]]).bfloat16(), torch.tensor([0]))
+    assert halves.dtype == torch.float32
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_eight_examples_are_learnt_by_heart(family):
+    model = small(family, dropout=0.1)
+    data = examples(family, LENGTHS[:8])
+    settings = FineTuning(epochs=25, batch_size=4, learning_rate=1e-2)
+    found = fine_tune(model, task("sst2"), data, data, settings, seed=0)
+    first, last = found["epochs"][0], found["epochs"][-1]
+    assert last["validation"]["accuracy"] == 100
+    assert last["loss"] < 0.3 * first["loss"]
+
+
+def test_regression_learns():
+    labels = np.linspace(0, 5, len(LENGTHS))
+    settings = FineTuning(epochs=30, batch_size=5, learning_rate=1e-2)
+    found, model = run(small(outputs=1), settings, name="stsb", labels=labels)
+    first, last = found["epochs"][0], found["epochs"][-1]
+    assert last["loss"] < 0.2 * first["loss"]
+    assert last["validation"]["spearman"] > 90
+    assert predict(model, examples("bert", LENGTHS)).shape == (10, 1)
+
+
+def test_a_learnt_edit_is_trained():
+    model = small()
+    mask = SoftMask(4, 14, c=1.0)
+    before = mask.alpha.detach().clone()
+    own(model, mask)
+    run(model)
+    moved = (mask.alpha - before).abs().amax(0) > 0
+    assert moved[:3, :3].triu().sum() == 6
+    assert (mask.alpha[:, 12:, 12:] - before[:, 12:, 12:]).abs().max() < 1e-4, "only decay"
+
+
+# When it goes wrong -------------------------------------------------------------------------------
+
+
+class BreaksAt:
+    """Turns a weight into NaN before forward pass ``number`` of training."""
+
+    def __init__(self, number, value):
+        self.left, self.value = number, value
+
+    def __call__(self, module, args):
+        if module.training:
+            self.left -= 1
+            if self.left == 0:
+                torch.nn.init.constant_(module.weight, self.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize(("number", "epoch"), [(1, 1), (3, 1), (5, 2)])
+def test_a_loss_that_is_no_number_says_where(value, number, epoch):
+    model = small()
+    model.classifier.register_forward_pre_hook(BreaksAt(number, value))
+    message = rf"at epoch {epoch}, step {number} of 6 \(sst2, seed 4, learning rate 0.001\)"
+    with pytest.raises(TrainingDiverged, match=message):
+        run(model, seed=4)
+
+
+def test_an_absurd_learning_rate_is_reported_not_hidden():
+    with pytest.raises(BertstudyError, match=r"smaller learning rate|not a finite number"):
+        run(settings=replace(QUICK, learning_rate=1e20, epochs=4, warmup=0.0))
+
+
+def test_no_examples_are_refused():
+    with pytest.raises(BertstudyError, match="sst2 has no training examples"):
+        run(lengths=())
+
+
+# Checkpoints --------------------------------------------------------------------------------------
+
+
+def test_each_epoch_is_saved_when_asked(tmp_path):
+    _, model = run(after_epoch=save_epochs(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch-1", "epoch-2"]
+    data = examples("bert", LENGTHS)
+    first, last = (load_finetuned(tmp_path / f"epoch-{n}").cpu() for n in (1, 2))
+    assert np.array_equal(predict(last, data), predict(model, data))
+    assert not np.array_equal(predict(first, data), predict(model, data))
+
+
+def test_nothing_is_saved_unless_asked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run()
+    assert not list(tmp_path.iterdir())
+
+
+def test_saving_epochs_does_not_change_the_run(tmp_path):
+    assert run(after_epoch=save_epochs(tmp_path))[0] == run()[0]
+
+
+# GPU --------------------------------------------------------------------------------------------
+
+
+def _learn(device):
+    model, data = small(dropout=0.0).to(device), examples("bert", LENGTHS)
+    found = fine_tune(model, task("sst2"), data, data, replace(QUICK, epochs=8), seed=0)
+    assert {p.device.type for p in model.parameters()} == {device}
+    assert {p.dtype for p in model.parameters()} == {torch.float32}, "bf16 is for products only"
+    assert found["epochs"][-1]["loss"] < found["epochs"][0]["loss"]
+    return found
+
+
+def test_training_on_a_cpu_lowers_the_loss():
+    _learn("cpu")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_training_on_a_gpu_in_bf16_lowers_the_loss_alike():
+    """Sibling of `test_training_on_a_cpu_lowers_the_loss`."""
+    assert _learn("cuda")["epochs"][0]["loss"] == pytest.approx(
+        _learn("cpu")["epochs"][0]["loss"], rel=0.05
+    )
