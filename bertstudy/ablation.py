@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from bertstudy.attention import DISABLINGS, attention
+from bertstudy.attention import DISABLINGS, attention, edits_of
 from bertstudy.encoder import Encoded, classify, encoder_layers, model_inputs
 from bertstudy.errors import BertstudyError
 
@@ -131,7 +131,8 @@ def _attend(
 ) -> tuple[Tensor, Tensor]:
     """Context ``[batch, query, head, width]`` and values ``[batch, head, key, width]``.
 
-    ``first_only`` asks for the first token's query alone.
+    ``first_only`` asks for the first token's query alone; a model that is already edited gets
+    all of them, since an edit may mix the contexts of several tokens.
     """
     module = layer.attention.self
     width = module.attention_head_size
@@ -139,7 +140,7 @@ def _attend(
     def project(linear: nn.Linear, states: Tensor) -> Tensor:
         return linear(states).unflatten(-1, (-1, width)).transpose(1, 2)
 
-    queries = hidden[:, :1] if first_only else hidden
+    queries = hidden[:, :1] if first_only and not edits_of(module) else hidden
     query, key = project(module.query, queries), project(module.key, hidden)
     values = project(module.value, hidden)
     mask = None

@@ -104,7 +104,7 @@ def attention(
     Returns:
         ``[batch, query, head, width]`` and, where edits applied, the probabilities.
     """
-    edits = getattr(module, _EDITS, ())
+    edits = edits_of(module)
     if not edits:
         kwargs["is_causal"] = False
         return sdpa_attention_forward(
@@ -153,6 +153,11 @@ def attention_modules(model: PreTrainedModel) -> list[nn.Module]:
     return sorted(found, key=lambda m: m.layer_idx)
 
 
+def edits_of(module: nn.Module) -> tuple[Edit, ...]:
+    """The edits that an attention module has now, in the order they apply."""
+    return getattr(module, _EDITS, ())
+
+
 def _attach(model: PreTrainedModel, edits: tuple[Edit, ...]) -> list[nn.Module]:
     if model.config._attn_implementation != IMPLEMENTATION:
         raise BertstudyError(
@@ -167,7 +172,7 @@ def _attach(model: PreTrainedModel, edits: tuple[Edit, ...]) -> list[nn.Module]:
         raise BertstudyError(f"{type(model).__name__} is not laid out like BERT or RoBERTa")
     for module in modules:
         # A plain tuple: edits held for a moment must not appear among the model's parameters.
-        object.__setattr__(module, _EDITS, (*getattr(module, _EDITS, ()), *edits))
+        object.__setattr__(module, _EDITS, (*edits_of(module), *edits))
     return modules
 
 
@@ -179,7 +184,7 @@ def edited(model: PreTrainedModel, *edits: Edit) -> Iterator[None]:
         BertstudyError: the model does not use the seam, or an edit names a layer or head
             that it has not.
     """
-    before = [getattr(m, _EDITS, ()) for m in attention_modules(model)]
+    before = [edits_of(m) for m in attention_modules(model)]
     modules = _attach(model, edits)
     try:
         yield

@@ -8,7 +8,16 @@ from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
 from bertstudy import ablation
 from bertstudy.ablation import disable_each
-from bertstudy.attention import IMPLEMENTATION, UniformHeads, ZeroHeads, all_heads, edited
+from bertstudy.attention import (
+    IMPLEMENTATION,
+    AdditiveMask,
+    BlurContext,
+    BlurValues,
+    UniformHeads,
+    ZeroHeads,
+    all_heads,
+    edited,
+)
 from bertstudy.encoder import predict
 from bertstudy.errors import BertstudyError
 
@@ -106,6 +115,23 @@ def test_regression_and_three_classes(family, outputs):
     assert sweep.heads.shape == (6, 4, 4, outputs)
     assert sweep.layers.shape == (6, 4, outputs)
     assert_same(sweep, plain_loop(model, data, "uniform"))
+
+
+@every_case
+@pytest.mark.parametrize(
+    "edit",
+    [
+        BlurContext(0.9, 5, mask_aware=True),
+        BlurValues(0.9, 5, mask_aware=True),
+        AdditiveMask(torch.linspace(-3, 3, 30 * 30).sin().view(30, 30)),
+    ],
+    ids=lambda edit: type(edit).__name__,
+)
+def test_a_model_that_is_already_edited_can_be_swept(family, kind, edit):
+    """Its own edit comes first, the disabling after it."""
+    model, data = tiny(family), examples(family, AWKWARD)
+    with edited(model, edit):
+        assert_same(disable_each(model, data, kind), plain_loop(model, data, kind))
 
 
 def test_order_of_the_data_is_kept():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bertstudy.synthetic import lexicon
 from bertstudy.synthetic.meaning import Judged, Opinion, Thing
@@ -19,6 +20,7 @@ WORDS: Words = {
     for pos in ("ADJ", "NOUN", "VERB")
     for polarity in (1, -1)
 }
+_SYNONYMS = {n: tuple(o for o in j.names if o != n) for j in lexicon.JUDGEMENTS for n in j.names}
 
 
 def targets(rng: random.Random) -> list[Thing]:
@@ -40,6 +42,12 @@ def judge(target: Thing, verdict: int, rng: random.Random, words: Words, turned:
     pool: Sequence[str] = words[pos, polarity]
     n = 2 if pos == "ADJ" and not turn and rng.random() < 0.3 else 1
     return Judged(target, tuple(rng.sample(pool, n)), pos, polarity, turn)
+
+
+def restate(opinion: Opinion, rng: random.Random) -> Opinion:
+    """The main clause again, each word replaced by one of its synonyms where it has any."""
+    words = tuple(rng.choice(_SYNONYMS[w] or (w,)) for w in opinion.main.words)
+    return Opinion(replace(opinion.main, words=words))
 
 
 def draw(target: Thing, verdict: int, rng: random.Random, words: Words, turned: float,

@@ -23,7 +23,7 @@ from bertstudy.synthetic.grammar import (
     draw_style,
     realise,
 )
-from bertstudy.synthetic.meaning import Attitude, Compound, Event, Meaning, Opinion, State, Thing
+from bertstudy.synthetic.meaning import Attitude, Compound, Event, Meaning, State, Thing
 
 SPLITS = ("train", "validation")
 _TRIES = 8  # surfaces drawn before a sentence of the wrong split is given up
@@ -143,7 +143,7 @@ def _agrees(noun: str, name: str) -> bool:
 def _episode(teller: Teller) -> None:
     rng = teller.rng
     event = world.draw_event(rng, teller.cast)
-    if rng.random() < 0.12:
+    if rng.random() < 0.12 and world.is_act(event):
         return _plan(teller, event)
     if rng.random() < 0.1:
         return _two_events(teller, event)
@@ -300,14 +300,14 @@ def _review(teller: Teller) -> list[Sentence]:
     if rng.random() < 0.6:
         time = rng.choice(("", *lexicon.TIMES))
         teller.say(Event("see", watcher, replace(targets[0], determiner="a"), time=time))
-    for _ in range(rng.randint(3, 6)):
+    for _ in range(rng.randint(3, 5)):
         target = targets[0] if rng.random() < 0.5 else rng.choice(targets)
-        teller.tell(lambda t=target: realise(_opinion(t, verdict, rng), rng, None))
+        opinion = opinions.draw(target, verdict, rng, opinions.WORDS, turned=0.2, conceding=0.12)
+        teller.say(opinion)
+        if rng.random() < 0.4:
+            lead = rng.choice(("", "in short", "in other words"))
+            teller.say(opinions.restate(opinion, rng), lead)
     if rng.random() < 0.6:
         pleased = ("happy", "amused") if verdict > 0 else ("sad", "angry")
         teller.say(State(watcher, rng.choice(pleased)), "so")
     return teller.sentences or _review(teller)
-
-
-def _opinion(target: Thing, verdict: int, rng: random.Random) -> Opinion:
-    return opinions.draw(target, verdict, rng, opinions.WORDS, turned=0.2, conceding=0.12)

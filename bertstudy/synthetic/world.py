@@ -267,6 +267,8 @@ def other_noun(event: Event, rng: random.Random) -> Event | None:
     """Another thing of the same kind: a beagle for a poodle."""
     role = rng.choice(_roles(event))
     thing = getattr(event, role)
+    if thing.noun in lexicon.PRONOUNS:
+        return None
     if thing.noun in lexicon.NAMES:
         options = [n for n, g in lexicon.NAMES.items() if n != thing.noun]
     else:
