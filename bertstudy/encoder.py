@@ -77,17 +77,19 @@ def load_encoder(checkpoint: str) -> PreTrainedModel:
 
 
 def load_classifier(
-    checkpoint: str, task: Task, seed: int, pretrained: bool = True
+    checkpoint: str, task: Task, seed: int, pretrained: bool = True, dropout: float = 0.1
 ) -> PreTrainedModel:
     """An encoder with a fresh head for the task, in fp32, with its attention on the seam.
 
     Args:
         seed: of the head's weights, and of all weights where ``pretrained`` is False.
+        dropout: rate in training, of hidden states and attention probabilities.
         pretrained: False starts every weight from N(0, .02²): "from scratch".
     """
     outputs = max(len(task.labels), 1)
     kind = "regression" if task.is_regression else "single_label_classification"
     config = AutoConfig.from_pretrained(_found(checkpoint), num_labels=outputs, problem_type=kind)
+    config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
     names = task.labels or ("score",)
     config.id2label = dict(enumerate(names))
     config.label2id = {name: index for index, name in enumerate(names)}

@@ -141,10 +141,10 @@ class Study:
         recipe = self.recipe(task, seed, start) | ({"every_epoch": True} if every_epoch else {})
 
         def train(folder) -> dict:
-            model = encoder.load_classifier(
-                self.edition.checkpoint, task, seed, pretrained=start == "pretrained"
-            )
             settings = self.edition.recipe(task.name)
+            model = encoder.load_classifier(
+                self.edition.checkpoint, task, seed, start == "pretrained", settings.dropout
+            )
             result = fine_tune(
                 model,
                 task,
