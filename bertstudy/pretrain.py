@@ -633,6 +633,7 @@ def card(numbers: dict) -> str:
     """The checkpoint's model card, every number taken from ``training.json``."""
     a, held, plan = numbers["architecture"], numbers["held_out"], numbers["plan"]
     gain = held["unigram_loss"] - held["mlm_loss"]
+    lengths = ", ".join(map(str, (plan["length"], *plan["shorter"])))
     growth = ", ".join(f"{layers} from {start:.0%}" for start, layers in plan["growth"])
     return f"""# BERT {a["layers"]} × {a["heads"]}, hidden size {a["hidden"]}
 
@@ -647,7 +648,8 @@ study the methods of the book, not for its scores.
 | vocabulary | {a["vocabulary"]} word pieces, lower-cased |
 | text | {numbers["corpus"]["documents"]:,} documents, {numbers["corpus"]["pieces"]:,} word pieces |
 | seen in training | {numbers["tokens"]:,} word pieces in {numbers["steps"]:,} steps |
-| batch, sequence length | {plan["batch_size"]} × {plan["length"]} |
+| word pieces a step | {plan["batch_size"] * plan["length"]:,}, in sequences of {lengths} |
+| NSP negatives from the same document | {plan["near"]:.0%} |
 | depth by share of the budget | {growth or "full depth throughout"} |
 | peak learning rate, seed | {plan["learning_rate"]}, {plan["seed"]} |
 | wall time, device | {numbers["seconds"] / 60:.0f} min, {numbers["device"]} |

@@ -216,10 +216,12 @@ class Study:
         """
         rows = []
         for task in self.tasks:
-            seeds = self.seeds[:SIGNAL_SEEDS]
-            runs = {start: [self.scores(task, s, start) for s in seeds] for start in STARTS}
-            main = task.metrics[0]
+            seeds, main = self.seeds[:SIGNAL_SEEDS], task.metrics[0]
+            # One seed has no spread and decides nothing: training from scratch would be wasted.
+            starts = STARTS if len(seeds) > 1 else ("pretrained",)
+            runs = {start: [self.scores(task, s, start) for s in seeds] for start in starts}
             by_start = {k: [r.values["scores"][main] for r in v] for k, v in runs.items()}
+            by_start.setdefault("scratch", [])
             majority = runs["pretrained"][0].values["majority"][main]
             found, errors = signal(by_start["pretrained"], by_start["scratch"], majority)
             rows.append(
@@ -227,7 +229,7 @@ class Study:
                     "task": task.name,
                     "metric": main,
                     "majority": majority,
-                    "scratch": float(np.mean(by_start["scratch"])),
+                    "scratch": float(np.mean(by_start["scratch"] or np.nan)),
                     "pretrained": float(np.mean(by_start["pretrained"])),
                     "errors": errors,
                     "seeds": len(seeds),
