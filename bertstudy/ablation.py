@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from bertstudy.attention import DISABLINGS, attention, edits_of
+from bertstudy.attention import DISABLINGS, Site, attention, edits_of
 from bertstudy.encoder import Encoded, classify, encoder_layers, model_inputs
 from bertstudy.errors import BertstudyError
 
@@ -76,7 +76,7 @@ def disable_each(model: PreTrainedModel, data: Encoded, kind: str = "uniform") -
 
 def _batches(lengths: np.ndarray, variants: int, where: torch.device) -> list[np.ndarray]:
     """Rows of similar length, longest first, as many as keep all variants within the chunk."""
-    budget = CHUNK_TOKENS[where.type] // variants
+    budget = CHUNK_TOKENS.get(where.type, CHUNK_TOKENS["cpu"]) // variants
     order = np.argsort(lengths, kind="stable")[::-1]
     batches, start = [], 0
     while start < len(order):
@@ -147,6 +147,9 @@ def _attend(
     if not is_token.all():
         mask = is_token[:, None, None, :].expand(-1, 1, query.size(2), -1)
     context, _ = attention(module, query, key, values, mask, scaling=module.scaling)
+    site = Site(module.layer_idx, is_token)
+    for edit in edits_of(module):  # what a replaced head averages is what the others see
+        values = edit.values(values, site)
     return context, values
 
 

@@ -104,7 +104,9 @@ class Edition:
 # No dropout: these encoders were pre-trained without it and are too narrow to spare units; with
 # 0.1 they stay at the majority class for hundreds of steps (measured).
 _mini = FineTuning(epochs=4, learning_rate=3e-4, max_length=64, dropout=0.0)
-_small = FineTuning(epochs=3, learning_rate=1e-4, max_length=128, validation_limit=1000)
+_small = FineTuning(
+    epochs=2, learning_rate=2e-4, max_length=128, dropout=0.0, validation_limit=1000
+)
 _base = FineTuning(epochs=3, learning_rate=2e-5, max_length=128)
 
 EDITIONS: dict[str, Edition] = {

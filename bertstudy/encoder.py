@@ -1,6 +1,7 @@
 """Encoder, tokenizer and task head; and how examples become batches."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -55,14 +56,34 @@ def _found(checkpoint: str) -> str:
     return checkpoint
 
 
+@contextmanager
+def _one_line(checkpoint: str) -> Iterator[None]:
+    """A checkpoint that cannot be read, or fetched, is one line and not a traceback."""
+    try:
+        yield
+    except OSError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BertstudyError(
+            f"no checkpoint '{checkpoint}' ({reason}); with a network: hf download {checkpoint}"
+        ) from error
+
+
 def load_config(checkpoint: str) -> PretrainedConfig:
     """The checkpoint's configuration, without its weights."""
-    return AutoConfig.from_pretrained(_found(checkpoint))
+    with _one_line(checkpoint):
+        return AutoConfig.from_pretrained(_found(checkpoint))
+
+
+def longest_input(config: PretrainedConfig) -> int:
+    """Word pieces the model has positions for; RoBERTa's first places are not used."""
+    first = config.pad_token_id + 1 if config.model_type == "roberta" else 0
+    return config.max_position_embeddings - first
 
 
 def load_tokenizer(checkpoint: str) -> PreTrainedTokenizerBase:
     """The checkpoint's fast tokenizer (offsets are needed to align words)."""
-    tokenizer = AutoTokenizer.from_pretrained(_found(checkpoint))
+    with _one_line(checkpoint):
+        tokenizer = AutoTokenizer.from_pretrained(_found(checkpoint))
     if not tokenizer.is_fast:
         raise BertstudyError(f"'{checkpoint}' has no fast tokenizer, which alignment needs")
     return tokenizer
@@ -70,10 +91,28 @@ def load_tokenizer(checkpoint: str) -> PreTrainedTokenizerBase:
 
 def load_encoder(checkpoint: str) -> PreTrainedModel:
     """The bare encoder in fp32, in evaluation mode, with its attention on the seam."""
-    model = AutoModel.from_pretrained(
-        _found(checkpoint), attn_implementation=IMPLEMENTATION, dtype=torch.float32
-    )
-    return model.to(device()).eval()
+    return _load(checkpoint)[0].to(device()).eval()
+
+
+def _load(checkpoint: str) -> tuple[PreTrainedModel, set[str]]:
+    """The bare encoder, and the names of its weights that the checkpoint does not hold.
+
+    Raises:
+        BertstudyError: any but the pooler's is missing, so that the encoder would be random.
+    """
+    with _one_line(checkpoint):
+        model, info = AutoModel.from_pretrained(
+            _found(checkpoint),
+            attn_implementation=IMPLEMENTATION,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    missing = set(info["missing_keys"])
+    if absent := sorted(name for name in missing if not name.startswith("pooler.")):
+        raise BertstudyError(
+            f"checkpoint '{checkpoint}' lacks {absent[0]} and {len(absent)} in all"
+        )
+    return model, missing
 
 
 def load_classifier(
@@ -88,7 +127,8 @@ def load_classifier(
     """
     outputs = max(len(task.labels), 1)
     kind = "regression" if task.is_regression else "single_label_classification"
-    config = AutoConfig.from_pretrained(_found(checkpoint), num_labels=outputs, problem_type=kind)
+    config = load_config(checkpoint)
+    config.num_labels, config.problem_type = outputs, kind
     config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
     names = task.labels or ("score",)
     config.id2label = dict(enumerate(names))
@@ -98,9 +138,11 @@ def load_classifier(
         config, attn_implementation=IMPLEMENTATION, dtype=torch.float32
     )
     if pretrained:
-        encoder = load_encoder(checkpoint)
-        # A pooler that the checkpoint lacks keeps the seed's fresh weights.
-        fresh.base_model.load_state_dict(encoder.cpu().state_dict(), strict=False)
+        encoder, missing = _load(checkpoint)
+        # A pooler that the checkpoint lacks keeps the seed's fresh weights; one that the
+        # classifier does not have (RoBERTa's) is left out.
+        held = {n: t for n, t in encoder.state_dict().items() if n not in missing}
+        fresh.base_model.load_state_dict(held, strict=False)
     return fresh.to(device()).eval()
 
 
@@ -117,7 +159,12 @@ def checkpoint_hash(checkpoint: str) -> str:
     if Path(checkpoint).is_dir():
         files = [f for f in sorted(Path(checkpoint).resolve().glob("*")) if _decides(f)]
         return _hash_of(tuple((f, f.stat().st_mtime_ns, f.stat().st_size) for f in files))
-    return AutoConfig.from_pretrained(checkpoint)._commit_hash or checkpoint
+    commit = load_config(checkpoint)._commit_hash
+    if commit is None:
+        raise BertstudyError(
+            f"the hub gives no commit for '{checkpoint}': its weights are not pinned"
+        )
+    return commit
 
 
 def _decides(file: Path) -> bool:

@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bertstudy.reference import interval
+from bertstudy.statistics import interval
 from bertstudy.tasks import METRIC_NAMES, task
 
 BASELINE = "#E69F00"  # orange, as in the paper; told from blue by colour-blind readers
@@ -94,10 +94,13 @@ def disabled_layers(effects: pd.DataFrame, kind: str = "uniform") -> Figure:
     return figure
 
 
-def _mean_with_interval(axis: Axes, place: float, samples: np.ndarray) -> None:
+def _mean_with_interval(
+    axis: Axes, place: float, samples: np.ndarray, color: str = DARK, label: str | None = None
+) -> None:
     mean, low, high = interval(samples)
     error = [[mean - low], [high - mean]] if np.isfinite(low) else None
-    axis.errorbar(place, mean, yerr=error, fmt="o", color=DARK, capsize=3, markersize=5, zorder=3)
+    style = {"fmt": "o", "color": color, "capsize": 3, "markersize": 5, "zorder": 3}
+    axis.errorbar(place, mean, yerr=error, label=label, **style)
 
 
 def selection(measured: pd.DataFrame) -> Figure:
@@ -114,20 +117,10 @@ def selection(measured: pd.DataFrame) -> Figure:
     ):
         for index, name in enumerate(tasks):
             values = rows[(rows["quantity"] == quantity) & (rows["task"] == name)]["value"]
-            mean, low, high = interval(values.to_numpy())
-            error = [[mean - low], [high - mean]] if np.isfinite(low) else None
             place = index + offset
             axis.plot([place] * len(values), values, ".", color=LIGHT, zorder=1)
-            axis.errorbar(
-                place,
-                mean,
-                yerr=error,
-                fmt="o",
-                color=color,
-                capsize=3,
-                zorder=2,
-                label=label if index == 0 else None,
-            )
+            shown = label if index == 0 else None
+            _mean_with_interval(axis, place, values.to_numpy(), color, shown)
     axis.axhline(0, color="black", linewidth=0.8)
     axis.set_xticks(range(len(tasks)), [name.upper() for name in tasks])
     axis.set_xlim(-0.6, len(tasks) - 0.4)

@@ -249,10 +249,12 @@ class Store:
         folder: where this machine keeps what it computes; made when first written to.
         shipped: reviewed records that come with the project, looked up first and never
             changed by a lookup; None to compute everything, as for checking them.
+        look_up: False to make them again: they are written (`ship`) but not looked up.
     """
 
-    def __init__(self, folder: Path, shipped: Path | None = None) -> None:
+    def __init__(self, folder: Path, shipped: Path | None = None, *, look_up: bool = True) -> None:
         self.folder = Path(folder)
+        self.look_up = look_up
         self.shipped = None if shipped is None else Path(shipped)
 
     def measure(
@@ -345,7 +347,7 @@ class Store:
         return self.folder / "records" / _name(measurement) / f"{key(recipe)}.json"
 
     def _shipped(self, measurement: str, recipe: JSON) -> Record | None:
-        if self.shipped is None:
+        if self.shipped is None or not self.look_up:
             return None
         return self._intact(
             self.shipped / measurement / f"{key(recipe)}.json", measurement, recipe, "recorded"

@@ -12,21 +12,21 @@ import pandas as pd
 import yaml
 
 from bertstudy import encoder, paths, tasks
-from bertstudy.editions import Edition, edition
+from bertstudy.editions import EDITIONS, Edition, edition
 from bertstudy.errors import BertstudyError
-from bertstudy.reference import signal
+from bertstudy.statistics import SIGNAL_SEEDS, signal
 from bertstudy.store import Record, Store
 from bertstudy.tasks import Task
 from bertstudy.train import fine_tune, save_epochs
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 OWN_SENTENCES = Path(__file__).with_name("own_sentences.yaml")
 RECORD = "BERTSTUDY_RECORD"  # "1" while results are being recorded for the project
 MAX_SEEDS = 1000
-SIGNAL_SEEDS = 5
+MIN_LENGTH = 3  # [CLS], one piece, [SEP]
 STARTS = ("pretrained", "scratch")
 
 
@@ -38,6 +38,7 @@ class Study:
         tasks: the tasks, in the order asked for.
         seeds: seeds of fine-tuning.
         store: where results are looked up and kept.
+        recording: True while results are made anew and written among the shipped ones.
     """
 
     def __init__(self, chosen: Edition, names: tuple[str, ...], seeds: tuple[int, ...]):
@@ -45,8 +46,9 @@ class Study:
         self.edition = chosen
         self.tasks = tuple(tasks.task(name) for name in names)
         self.seeds = seeds
+        self.recording = os.environ.get(RECORD) == "1"
         shipped = paths.root() / "results" / chosen.name
-        self.store = Store(paths.build() / "store", shipped)
+        self.store = Store(paths.build() / "store", shipped, look_up=not self.recording)
         self.rows = cache(self._rows)
         self.encoded = cache(self._encoded)
 
@@ -65,7 +67,7 @@ class Study:
         )
 
     @cached_property
-    def config(self):
+    def config(self) -> "PretrainedConfig":
         """The checkpoint's transformers configuration."""
         return encoder.load_config(self.edition.checkpoint)
 
@@ -140,7 +142,7 @@ class Study:
         """
         recipe = self.recipe(task, seed, start) | ({"every_epoch": True} if every_epoch else {})
 
-        def train(folder) -> dict:
+        def train(folder: Path) -> dict:
             settings = self.edition.recipe(task.name)
             model = encoder.load_classifier(
                 self.edition.checkpoint, task, seed, start == "pretrained", settings.dropout
@@ -167,6 +169,30 @@ class Study:
             )
         return encoder.load_finetuned(folder)
 
+    def command(self, notebook: str) -> str:
+        """The command line that makes this study's page again."""
+        own, words = EDITIONS[self.edition.name], [f"bertstudy run {notebook}"]
+        words.append(f"--edition {self.edition.name}")
+        if self.edition.source != own.source:
+            words.append(
+                "--source FOLDER"
+                if Path(self.edition.source).is_dir()
+                else f"--source {self.edition.source}"
+            )
+        if (names := [task.name for task in self.tasks]) != list(own.tasks):
+            words.append(f"-p task={','.join(names)}")
+        if self.seeds != own.seeds:
+            words.append(f"-p seeds={len(self.seeds)}")
+        return " ".join(words)
+
+    @property
+    def meets(self) -> tuple[str, ...]:
+        """Which needs of a claim this edition meets; see `bertstudy.reference.Claim`."""
+        needs = ["real data"] if self.edition.source != "synthetic" else []
+        if self.edition.architecture is None and needs:
+            needs.append("the paper's checkpoint")
+        return tuple(needs)
+
     # Results
 
     def measure(
@@ -190,7 +216,7 @@ class Study:
             measurement, recipe, lambda: compute(self.fine_tuned(task, seed, start))
         )
         live = start == "pretrained" and seed in self.edition.live_seeds
-        if os.environ.get(RECORD) == "1" and record.origin != "recorded" and not live:
+        if self.recording and not live:
             self.store.ship(record)
         return record
 
@@ -211,14 +237,16 @@ class Study:
         """Whether pre-training shows on each task: it must, for the task to bear claims.
 
         Returns:
-            One row a task: ``task metric majority scratch pretrained errors seeds signal``;
-            means over up to `SIGNAL_SEEDS` seeds, and the margin in standard errors.
+            One row a task: ``task metric majority scratch pretrained errors signal``;
+            ``scratch`` and ``pretrained`` hold one score a seed, ``errors`` the margin in
+            standard errors.
         """
+        seeds = self.seeds[:SIGNAL_SEEDS]
+        # Too few seeds decide nothing: training from scratch beside them would be wasted.
+        starts = STARTS if len(seeds) == SIGNAL_SEEDS else ("pretrained",)
         rows = []
         for task in self.tasks:
-            seeds, main = self.seeds[:SIGNAL_SEEDS], task.metrics[0]
-            # One seed has no spread and decides nothing: training from scratch would be wasted.
-            starts = STARTS if len(seeds) > 1 else ("pretrained",)
+            main = task.metrics[0]
             runs = {start: [self.scores(task, s, start) for s in seeds] for start in starts}
             by_start = {k: [r.values["scores"][main] for r in v] for k, v in runs.items()}
             by_start.setdefault("scratch", [])
@@ -229,10 +257,9 @@ class Study:
                     "task": task.name,
                     "metric": main,
                     "majority": majority,
-                    "scratch": float(np.mean(by_start["scratch"] or np.nan)),
-                    "pretrained": float(np.mean(by_start["pretrained"])),
+                    "scratch": by_start["scratch"],
+                    "pretrained": by_start["pretrained"],
                     "errors": errors,
-                    "seeds": len(seeds),
                     "signal": found,
                 }
             )
@@ -248,7 +275,13 @@ def choose_tasks(chosen: Edition, wanted: str) -> tuple[str, ...]:
     names = chosen.tasks if wanted == "all" else tuple(n.strip() for n in wanted.split(","))
     if not all(names) or not names:
         raise BertstudyError("task is empty: give 'all' or names separated by commas")
-    return tuple(tasks.task(name).name for name in dict.fromkeys(names))
+    for found in map(tasks.task, names):
+        if found.trained_on:
+            raise BertstudyError(
+                f"{found.name} is scored with a model fine-tuned on {found.trained_on}, "
+                "which no section does yet; choose another task"
+            )
+    return tuple(dict.fromkeys(names))
 
 
 def choose_seeds(chosen: Edition, wanted: int) -> tuple[int, ...]:
@@ -293,14 +326,22 @@ def check(parameters: Mapping[str, Any]) -> None:
     choose_seeds(chosen, parameters.get("seeds", 0))
     study = Study(chosen, names, chosen.seeds)
     config = study.config
+    longest = encoder.longest_input(config)
     limits = {
-        "layer": config.num_hidden_layers - 1,
-        "head": config.num_attention_heads - 1,
-        "max_length": config.max_position_embeddings,
+        "layer": (0, config.num_hidden_layers - 1, " (0-based)"),
+        "head": (0, config.num_attention_heads - 1, " (0-based)"),
+        "max_length": (MIN_LENGTH, longest, " word pieces"),
     }
-    for name, most in limits.items():
-        if name in parameters and not 0 <= parameters[name] <= most:
-            raise BertstudyError(f"{name} is {parameters[name]}: allowed are 0 to {most} (0-based)")
+    for name, (least, most, unit) in limits.items():
+        if name in parameters and not least <= parameters[name] <= most:
+            raise BertstudyError(
+                f"{name} is {parameters[name]}: allowed are {least} to {most}{unit}"
+            )
+    for task in study.tasks:
+        if (length := chosen.recipe(task.name).max_length) > longest:
+            raise BertstudyError(
+                f"{task.name} asks for {length} word pieces; the model has {longest}"
+            )
     if chosen.source != "hub":  # the hub would be asked over the network: when the run starts
         for task in study.tasks:
             for split in ("train", "validation"):

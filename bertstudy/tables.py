@@ -26,22 +26,33 @@ def show(table: pd.DataFrame, places: int = 2) -> Styler:
 
 def signals(table: pd.DataFrame) -> Styler:
     """`Study.signals` for readers: which tasks can bear claims at this scale."""
-    words = {True: "yes", False: "no", None: "not known (too few seeds)"}
+    words = {True: "yes", False: "no", None: "not known (fewer than five seeds)"}
+
+    def spread(scores: list[float]) -> str:
+        if len(scores) < 2:
+            return f"{scores[0]:.1f}" if scores else ABSENT
+        return f"{np.mean(scores):.1f} ± {np.std(scores, ddof=1):.1f}"
+
+    shown = table.assign(
+        scratch=table["scratch"].map(spread),
+        pretrained=table["pretrained"].map(spread),
+        seeds=table["pretrained"].map(len),
+        signal=[words[s] for s in table["signal"]],
+    )
     names = {
         "majority": "majority class",
-        "scratch": "from scratch",
-        "pretrained": "pre-trained",
+        "scratch": "from scratch (± sd over seeds)",
+        "pretrained": "pre-trained (± sd)",
         "errors": "margin (standard errors)",
         "signal": "bears claims",
     }
-    shown = table.assign(signal=[words[s] for s in table["signal"]]).rename(columns=names)
-    return show(shown, 1)
+    return show(shown.rename(columns=names), 1)
 
 
 def side_by_side(table: pd.DataFrame) -> Styler:
     """`reference.side_by_side`: the paper's number, ours, its interval over seeds, the gap."""
     shown = table.assign(interval=table.apply(_interval, axis=1))
-    order = ["where", "task", "theirs", "ours", "interval", "difference", "unit", "note"]
+    order = ["where", "task", "split", "theirs", "ours", "interval", "difference", "unit", "note"]
     return show(shown[order].rename(columns={"theirs": "paper", "interval": "95 % interval"}))
 
 
@@ -60,20 +71,18 @@ class Provenance:
         self.records, self.command = list(records), command
 
     def lines(self) -> list[str]:
-        """One sentence each: how many recorded and computed, versions, device, command."""
-        recorded = [r for r in self.records if r.origin == "recorded"]
-        live = len(self.records) - len(recorded)
-        said = [f"{live} results computed on this machine, {len(recorded)} recorded earlier"]
-        for origin, some in (("recorded", recorded), ("computed", self._live())):
-            if some:
-                made = some[0].provenance
-                libraries = ", ".join(f"{n} {v}" for n, v in made["libraries"].items())
-                seconds = sum(r.provenance["seconds"] for r in some)
-                said.append(
-                    f"{origin}: {made['device']}, Python {made['python']}, {libraries}, "
-                    f"commit {(made['commit'] or 'unknown')[:12]}, {seconds:.0f} s in all"
-                )
-        return [*said, f"made again by: {self.command}"]
+        """One sentence each: how many recorded and made here, versions, device, command."""
+        said = [
+            f"{len(self._live())} results computed on this machine, {len(self._recorded())} "
+            "recorded earlier"
+        ]
+        for origin, some in (("recorded", self._recorded()), ("computed", self._live())):
+            said += [f"{origin}: {line}" for line in dict.fromkeys(map(_made, some))]
+        again = " --record" if self._recorded() else ""
+        return [*said, f"made again by: {self.command}{again}"]
+
+    def _recorded(self) -> list[Record]:
+        return [r for r in self.records if r.origin == "recorded"]
 
     def _live(self) -> list[Record]:
         return [r for r in self.records if r.origin != "recorded"]
@@ -86,3 +95,12 @@ class Provenance:
         items = "".join(f"<li>{fact}</li>" for fact in facts)
         before, _, last = command.partition(": ")
         return f"<ul>{items}<li>{before}: <code>{last}</code></li></ul>"
+
+
+def _made(record: Record) -> str:
+    """What a record owes to its machine, in one line."""
+    made = record.provenance
+    libraries = ", ".join(f"{name} {version}" for name, version in made["libraries"].items())
+    commit = made["commit"] or "unknown"
+    short = commit[:12] + "+dirty" * commit.endswith("+dirty")
+    return f"{made['device']}, Python {made['python']}, {libraries}, commit {short}"

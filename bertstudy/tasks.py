@@ -38,6 +38,7 @@ class Task:
     labels: tuple[str, ...]
     metrics: tuple[str, ...]
     validation: str = "validation"
+    trained_on: str = ""  # another task's model answers this one: HANS has no training of its own
 
     @property
     def is_regression(self) -> bool:
@@ -77,6 +78,7 @@ TASKS: dict[str, Task] = {
             _MNLI_TEXTS,
             ("entailment", "non-entailment"),
             ("accuracy",),
+            trained_on="mnli",
         ),
     )
 }

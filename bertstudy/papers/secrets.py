@@ -13,15 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from bertstudy.ablation import Sweep, disable_each
-from bertstudy.attention import DISABLINGS, maps
-from bertstudy.encoder import Encoded, device, load_encoder, model_inputs, predict
-from bertstudy.errors import BertstudyError
+from bertstudy.attention import DISABLINGS
+from bertstudy.encoder import Encoded
 from bertstudy.store import Record
 from bertstudy.tasks import Task, score
-from bertstudy.widgets import AttentionMaps, DisablingGrid, Example, PageData
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -119,45 +116,66 @@ def best_head_gain(records: Sequence[Record]) -> np.ndarray:
 
     The largest of many noisy numbers is positive even where every true effect is zero.
     """
-    return np.array([np.max(_effect(r.values)) for r in records])
+    return np.array([np.max(head_effects(r.values)) for r in records])
 
 
 def best_head_gain_held_out(records: Sequence[Record]) -> np.ndarray:
     """The effect on one half of the examples of the head that was best on the other half.
 
-    Mean over the two directions. Unbiased where `best_head_gain` is not.
+    Mean over the two directions, and over heads that tie. Unbiased for the head so chosen;
+    in expectation a lower bound for the best head.
     """
+    return np.array([_held_out(*map(head_effects, r.values["halves"])) for r in records])
 
-    def held_out(values: dict) -> float:
-        first, second = (_effect(half) for half in values["halves"])
-        return float((second.flat[first.argmax()] + first.flat[second.argmax()]) / 2)
 
-    return np.array([held_out(r.values) for r in records])
+def _held_out(first: np.ndarray, second: np.ndarray) -> float:
+    forth, back = second[first == first.max()].mean(), first[second == second.max()].mean()
+    return float((forth + back) / 2)
 
 
 def mean_head_effect(records: Sequence[Record]) -> np.ndarray:
     """Mean effect over all heads, one disabled at a time."""
-    return np.array([np.mean(_effect(r.values)) for r in records])
+    return np.array([np.mean(head_effects(r.values)) for r in records])
 
 
 def share_of_heads_that_gain(records: Sequence[Record]) -> np.ndarray:
     """Percentage of heads whose disabling raises the score."""
-    return np.array([100 * np.mean(_effect(r.values) > 0) for r in records])
+    return np.array([100 * np.mean(head_effects(r.values) > 0) for r in records])
 
 
 def best_layer_gain(records: Sequence[Record]) -> np.ndarray:
     """Largest effect of a whole layer, chosen and judged on the same examples."""
-    return np.array([np.max(_layer_effect(r.values)) for r in records])
+    return np.array([np.max(layer_effects(r.values)) for r in records])
+
+
+def best_layer_gain_held_out(records: Sequence[Record]) -> np.ndarray:
+    """`best_head_gain_held_out` for whole layers."""
+    return np.array([_held_out(*map(layer_effects, r.values["halves"])) for r in records])
 
 
 def first_layer_effect(records: Sequence[Record]) -> np.ndarray:
     """Effect of disabling all heads of layer 1."""
-    return np.array([_layer_effect(r.values)[0] for r in records])
+    return np.array([layer_effects(r.values)[0] for r in records])
 
 
 def worst_layer_effect(records: Sequence[Record]) -> np.ndarray:
     """Smallest effect of a whole layer."""
-    return np.array([np.min(_layer_effect(r.values)) for r in records])
+    return np.array([np.min(layer_effects(r.values)) for r in records])
+
+
+NAMED_HEADS = ((3, 0), (1, 11))  # §5: layer 4 head 1, layer 2 head 12, in bert-base-uncased
+
+
+def effect_of_named_heads(records: Sequence[Record]) -> np.ndarray:
+    """Mean effect of the two heads the paper names; NaN where the model is too small for them."""
+
+    def mean(values: dict) -> float:
+        effect = head_effects(values)
+        layers, heads = effect.shape
+        there = all(layer < layers and head < heads for layer, head in NAMED_HEADS)
+        return float(np.mean([effect[at] for at in NAMED_HEADS])) if there else float("nan")
+
+    return np.array([mean(r.values) for r in records])
 
 
 QUANTITIES: dict[str, Callable[[Sequence[Record]], np.ndarray]] = {
@@ -168,17 +186,21 @@ QUANTITIES: dict[str, Callable[[Sequence[Record]], np.ndarray]] = {
         mean_head_effect,
         share_of_heads_that_gain,
         best_layer_gain,
+        best_layer_gain_held_out,
+        effect_of_named_heads,
         first_layer_effect,
         worst_layer_effect,
     )
 }
 
 
-def _effect(values: dict) -> np.ndarray:
+def head_effects(values: dict) -> np.ndarray:
+    """Effects of single heads in points, ``[layer, head]``."""
     return np.array(values["heads"]) - values["baseline"]
 
 
-def _layer_effect(values: dict) -> np.ndarray:
+def layer_effects(values: dict) -> np.ndarray:
+    """Effects of whole layers in points, ``[layer]``."""
     return np.array(values["layers"]) - values["baseline"]
 
 
@@ -204,83 +226,3 @@ def summary(measured: pd.DataFrame) -> pd.DataFrame:
     tasks = list(dict.fromkeys(named["task"]))
     table = named.groupby(["quantity", "task"], sort=False)["value"].agg(["mean", "std"])
     return table.unstack("task").swaplevel(axis=1)[tasks].reset_index()
-
-
-# Explorers ----------------------------------------------------------------------------------
-
-
-def explorer_data(
-    study: "Study", records: Sequence[Record], examples: int = 3, longest: int = 32
-) -> PageData:
-    """What the explorers of §4.6 show: maps, predictions and effects of each task.
-
-    Args:
-        examples: validation sentences a task; for data that is not synthetic, sentences of
-            our own, since no sentence of a data set is published here.
-        longest: only examples of at most so many word pieces.
-    """
-    pages, grids = [], []
-    for task in study.tasks:
-        shown = [
-            _example(study, task, *texts, gold=gold)
-            for texts, gold in study.examples(task, examples, longest)
-        ]
-        names = ("pre-trained", f"fine-tuned (seed {study.seeds[0]})")
-        pages.append(AttentionMaps(task.name, names, task.labels, shown))
-        grids.append(_grid(task, [r for r in records if r.recipe["model"]["task"] == task.name]))
-    return PageData(pages, grids)
-
-
-def _grid(task: Task, records: Sequence[Record]) -> DisablingGrid:
-    by_kind = {kind: [r for r in records if r.recipe["kind"] == kind] for kind in KINDS}
-    first = by_kind[KINDS[0]]
-    return DisablingGrid(
-        task.name,
-        task.metrics[0],
-        baseline=[r.values["baseline"] / 100 for r in first],
-        effects={k: np.stack([_effect(r.values) for r in v], -1) / 100 for k, v in by_kind.items()},
-        layer_effects={
-            k: np.stack([_layer_effect(r.values) for r in v], -1) / 100 for k, v in by_kind.items()
-        },
-        seeds=[r.recipe["model"]["seed"] for r in first],
-        origins=[r.origin for r in first],
-    )
-
-
-def probe(study: "Study", task: Task) -> Callable[[str, str | None], Example]:
-    """A function from the reader's own text to an example for the explorers."""
-
-    def run(text: str, second: str | None = None) -> Example:
-        return _example(study, task, text, *([second] if len(task.texts) > 1 else []))
-
-    return run
-
-
-def _example(study: "Study", task: Task, *texts: str, gold: str | None = None) -> Example:
-    encoded = study.tokenizer(*texts)
-    ids = encoded["input_ids"]
-    limit = study.config.max_position_embeddings
-    if len(ids) > limit:
-        raise BertstudyError(f"the text has {len(ids)} word pieces; the model takes {limit}")
-    segments = encoded.get("token_type_ids") or [0] * len(ids)
-    data = Encoded([ids], [segments], np.zeros(1, int), study.tokenizer.pad_token_id)
-    model = study.fine_tuned(task, study.seeds[0])
-    batch = {n: t.to(device()) for n, t in model_inputs(model, data.batch([0])).items()}
-    encoder = load_encoder(study.edition.checkpoint)
-    both = torch.stack([maps(encoder, **batch)[0], maps(model, **batch)[0]])
-    probabilities, disabled = (), {}
-    if not task.is_regression:
-        probabilities = (None, _softmax(predict(model, data)[0]))
-        disabled = {k: _softmax(disable_each(model, data, k).heads[:, :, 0]) for k in KINDS}
-    return Example(
-        text=" / ".join(texts),
-        tokens=study.tokenizer.convert_ids_to_tokens(ids),
-        maps=both.float().numpy(),
-        probabilities=probabilities,
-        gold=gold,
-        disabled=disabled,
-    )
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    return torch.from_numpy(logits).double().softmax(-1).numpy()

@@ -1,10 +1,10 @@
 """The papers' numbers and claims as data, and what our runs say about them.
 
 Numbers are CSV (`numbers`), claims are YAML (`claims`). `judge` turns one number a seed into a
-verdict; `signal` says whether a task can bear claims at all at this scale.
+verdict, given whether the task bears claims at this scale (`bertstudy.statistics.signal`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,13 +13,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import yaml
-from scipy import stats
 
 from bertstudy.errors import BertstudyError
+from bertstudy.statistics import interval
 
 HERE = Path(__file__).parent
-CONFIDENCE = 0.95
-SIGNAL_ERRORS = 3.0  # standard errors by which pre-training must beat both baselines
 Status = Literal["holds", "fails", "undecided", "no signal", "not comparable"]
 
 
@@ -31,6 +29,8 @@ class Claim:
         quantity: name of the function that gives one number a seed.
         than, threshold: the predicate on its mean: "above" or "below" the threshold.
         tasks: those the paper speaks of; None for all.
+        needs: "any" where another checkpoint and look-alike data can test the sentence;
+            "real data"; or "the paper's checkpoint" where it names particular heads.
     """
 
     id: str
@@ -40,6 +40,7 @@ class Claim:
     than: Literal["above", "below"]
     threshold: float
     tasks: tuple[str, ...] | None
+    needs: Literal["any", "real data", "the paper's checkpoint"] = "any"
     note: str = ""
 
 
@@ -82,18 +83,6 @@ def _file(paper: str, kind: str) -> Path:
     return path
 
 
-def interval(samples: Sequence[float]) -> tuple[float, float, float]:
-    """Mean and 95 % t-interval over seeds; the interval is infinite for a single one."""
-    values = np.asarray(samples, dtype=float)
-    if values.size == 0:
-        raise BertstudyError("there is nothing to average")
-    mean = float(values.mean())
-    if values.size == 1:
-        return mean, -np.inf, np.inf
-    half = stats.t.ppf(0.5 + CONFIDENCE / 2, values.size - 1) * stats.sem(values)
-    return mean, mean - float(half), mean + float(half)
-
-
 def judge(claim: Claim, samples: Sequence[float], has_signal: bool | None) -> Verdict:
     """Holds or fails where the whole interval lies on one side of the threshold.
 
@@ -116,28 +105,12 @@ def judge(claim: Claim, samples: Sequence[float], has_signal: bool | None) -> Ve
     return Verdict(status, mean, low, high, len(samples))
 
 
-def signal(
-    pretrained: Sequence[float], scratch: Sequence[float], majority: float
-) -> tuple[bool | None, float]:
-    """Whether pre-training shows: its mean beats max(majority, scratch) by > 3 standard errors.
-
-    Returns:
-        The answer and the margin in standard errors (of the difference, where the rival is
-        training from scratch). None and NaN with fewer than two seeds of either.
-    """
-    if len(pretrained) < 2 or len(scratch) < 2:
-        return None, float("nan")
-    rival = max(majority, float(np.mean(scratch)))
-    error = stats.sem(pretrained)
-    if rival > majority:
-        error = float(np.hypot(error, stats.sem(scratch)))
-    gain = float(np.mean(pretrained)) - rival
-    margin = gain / error if error > 0 else float(np.inf) * np.sign(gain)
-    return bool(gain > 0 and margin > SIGNAL_ERRORS), float(margin)
-
-
 def verdicts(
-    paper: str, place: str, measured: pd.DataFrame, signals: Mapping[str, bool | None]
+    paper: str,
+    place: str,
+    measured: pd.DataFrame,
+    signals: Mapping[str, bool | None],
+    met: Collection[str] = (),
 ) -> pd.DataFrame:
     """Every claim of a section beside what was measured.
 
@@ -145,20 +118,27 @@ def verdicts(
         place: beginning of the claim's place, "§4.6".
         measured: columns ``quantity task seed value``.
         signals: by task, whether it bears claims, None where unknown.
+        met: which of the claims' needs this edition meets, besides "any".
 
     Returns:
-        A table: ``claim place task mean low high seeds verdict note``. A claim about tasks
-        that were not run gets one row, "not comparable".
+        A table: ``claim place task mean low high seeds verdict note``, a row for each claim and
+        task it speaks of. "not comparable" where the task was not run, or a need is not met.
     """
+    run = list(dict.fromkeys(measured["task"]))
     rows = []
     for claim in claims(paper):
         if not claim.place.startswith(place):
             continue
-        run = list(dict.fromkeys(measured["task"]))
-        about = run if claim.tasks is None else [t for t in claim.tasks if t in run]
-        for task in about or [", ".join(claim.tasks or ())]:
+        comparable = claim.needs == "any" or claim.needs in met
+        for task in run if claim.tasks is None else claim.tasks:
             chosen = measured[(measured["quantity"] == claim.quantity) & (measured["task"] == task)]
-            found = judge(claim, chosen["value"].to_numpy(), signals.get(task))
+            samples = chosen["value"].to_numpy() if comparable else []
+            found = judge(claim, samples, signals.get(task))
+            why = claim.note
+            if not comparable:
+                why = f"needs {claim.needs}"
+            elif task not in run:
+                why = "this task was not run here"
             rows.append(
                 {
                     "claim": claim.statement,
@@ -169,7 +149,7 @@ def verdicts(
                     "high": found.high,
                     "seeds": found.seeds,
                     "verdict": found.status,
-                    "note": claim.note if about else "these tasks were not run at this edition",
+                    "note": why,
                 }
             )
     return pd.DataFrame(rows)
@@ -182,8 +162,8 @@ def side_by_side(paper: str, measured: pd.DataFrame) -> pd.DataFrame:
         measured: columns ``quantity task seed value``.
 
     Returns:
-        ``quantity task where theirs ours low high difference unit note``; ours are NaN where
-        the task was not run.
+        ``quantity task split where theirs ours low high difference unit note``; ours are NaN
+        where the task was not run.
     """
     printed = numbers(paper)
     rows = []
@@ -195,6 +175,7 @@ def side_by_side(paper: str, measured: pd.DataFrame) -> pd.DataFrame:
             {
                 "quantity": row.measure.replace("_", " "),
                 "task": row.task,
+                "split": row.split,
                 "where": f"{row.table}, {row.row}",
                 "theirs": row.value,
                 "ours": mean,

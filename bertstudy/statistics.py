@@ -1,0 +1,56 @@
+"""Spread over seeds, and whether pre-training shows at all."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+from bertstudy.errors import BertstudyError
+
+CONFIDENCE = 0.95
+SIGNAL_ERRORS = 3.0  # standard errors by which pre-training must beat each rival
+SIGNAL_SEEDS = 5  # with fewer, nothing is said
+
+
+def interval(samples: Sequence[float]) -> tuple[float, float, float]:
+    """Mean and 95 % t-interval over seeds; the interval is infinite for a single one.
+
+    Raises:
+        BertstudyError: there are no samples.
+    """
+    values = np.asarray(samples, dtype=float)
+    if values.size == 0:
+        raise BertstudyError("there is nothing to average")
+    mean = float(values.mean())
+    if values.size == 1:
+        return mean, -np.inf, np.inf
+    half = stats.t.ppf(0.5 + CONFIDENCE / 2, values.size - 1) * stats.sem(values)
+    return mean, mean - float(half), mean + float(half)
+
+
+def signal(
+    pretrained: Sequence[float], scratch: Sequence[float], majority: float
+) -> tuple[bool | None, float]:
+    """Whether pre-training beats both the majority class and training from scratch.
+
+    Args:
+        pretrained, scratch: one score a seed.
+
+    Returns:
+        The answer, and the smaller of the two margins in standard errors (of the difference,
+        where the rival is itself a mean over seeds). None and NaN with fewer than
+        `SIGNAL_SEEDS` seeds of either.
+    """
+    if min(len(pretrained), len(scratch)) < SIGNAL_SEEDS:
+        return None, float("nan")
+    mean, own = float(np.mean(pretrained)), float(stats.sem(pretrained))
+    both = float(np.hypot(own, stats.sem(scratch)))
+    margin = min(_errors(mean - majority, own), _errors(mean - float(np.mean(scratch)), both))
+    return margin > SIGNAL_ERRORS, margin
+
+
+def _errors(gain: float, error: float) -> float:
+    """``gain`` in standard errors; a gain of nothing is none, whatever its error."""
+    if gain == 0:
+        return 0.0
+    return gain / error if error > 0 else float(np.sign(gain) * np.inf)
