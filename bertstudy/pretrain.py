@@ -630,7 +630,11 @@ def export(run: Run, train: Corpus, validation: Corpus, tokenizer: Path, out: Pa
 
 
 def card(numbers: dict) -> str:
-    """The checkpoint's model card, every number taken from ``training.json``."""
+    """The checkpoint's model card, every number taken from ``training.json``.
+
+    Its ``notes``, added by hand where a run was not as planned, are listed last.
+    """
+    notes = "".join(f"- {note}\n" for note in numbers.get("notes", ()))
     a, held, plan = numbers["architecture"], numbers["held_out"], numbers["plan"]
     gain = held["unigram_loss"] - held["mlm_loss"]
     lengths = ", ".join(map(str, (plan["length"], *plan["shorter"])))
@@ -658,4 +662,5 @@ study the methods of the book, not for its scores.
 | held-out NSP accuracy | {held["nsp_accuracy"]:.3f} |
 
 Weights are bf16; the learning curve is in `training.json`.
-"""
+
+{notes}"""

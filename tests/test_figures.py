@@ -84,5 +84,5 @@ def test_provenance_tells_recorded_from_computed():
     records = [Record("m", {}, {}, made, origin) for origin in ("recorded", "stored", "computed")]
     said = repr(tables.Provenance(records, "bertstudy run <x>"))
     assert "2 results computed on this machine, 1 recorded" in said
-    assert "4 s in all" in said
+    assert said.count("torch 2, commit abc") == 2
     assert "<x>" not in tables.Provenance(records, "bertstudy run <x>")._repr_html_()

@@ -8,6 +8,7 @@ from bertstudy import reference
 from bertstudy.errors import BertstudyError
 from bertstudy.papers import secrets
 from bertstudy.reference import Claim, judge
+from bertstudy.statistics import interval, signal
 
 CLAIM = Claim("c", "§0", "It rises.", "q", "above", 0.0, None)
 
@@ -19,7 +20,7 @@ def seeds(mean, sd=1.0, count=8):
 
 
 def test_interval_matches_a_hand_worked_case():
-    mean, low, high = reference.interval([1.0, 2.0, 3.0])
+    mean, low, high = interval([1.0, 2.0, 3.0])
     half = 4.302653 * 1.0 / np.sqrt(3)  # t of 2 degrees of freedom, sd 1
     assert (mean, low, high) == pytest.approx((2.0, 2.0 - half, 2.0 + half), abs=1e-5)
 
@@ -67,11 +68,15 @@ def test_no_signal_and_no_runs_decide_nothing():
         (seeds(80), seeds(60), 50, True),
         (seeds(60.5), seeds(60), 50, False),
         (seeds(80), seeds(60), 85, False),
-        ([80.0], [60.0], 50, None),
+        (seeds(80, count=4), seeds(60, count=4), 50, None),
+        # Beating the majority clearly is not enough where training from scratch is so noisy.
+        (seeds(70, 0.5, 5), seeds(68, 20.0, 5), 60, False),
+        (seeds(70, 0.0, 5), seeds(60, 0.0, 5), 70, False),
+        (seeds(70, 0.0, 5), seeds(60, 0.0, 5), 50, True),
     ],
 )
 def test_signal_needs_to_beat_the_better_rival(pretrained, scratch, majority, expected):
-    assert reference.signal(pretrained, scratch, majority)[0] is expected
+    assert signal(pretrained, scratch, majority)[0] is expected
 
 
 def test_every_claim_names_a_quantity_that_exists():
@@ -102,8 +107,9 @@ def test_side_by_side_gives_the_gap_and_leaves_absent_tasks_empty():
 
 def test_verdicts_have_a_row_for_claims_about_tasks_that_were_not_run():
     table = reference.verdicts("secrets", "§4.6", measured(), {"rte": True})
-    absent = table[table["task"] == "qnli, mnli"]
-    assert list(absent["verdict"]) == ["not comparable"]
+    absent = table[table["task"].isin(["qnli", "mnli", "mrpc"])]
+    assert set(absent["verdict"]) == {"not comparable"}
+    assert set(absent["note"]) == {"this task was not run here"}
     layer_one = table[table["claim"].str.contains("layer 1")]
     assert list(layer_one["verdict"]) == ["holds"]
 
@@ -111,3 +117,17 @@ def test_verdicts_have_a_row_for_claims_about_tasks_that_were_not_run():
 def test_an_unknown_paper_is_named_with_those_there_are():
     with pytest.raises(BertstudyError, match="secrets"):
         reference.numbers("nobody")
+
+
+def test_a_claim_about_named_heads_needs_the_papers_checkpoint():
+    def of_named(met):
+        rows = pd.DataFrame(
+            [("effect_of_named_heads", "rte", s, -1.0 - s / 10) for s in range(5)],
+            columns=["quantity", "task", "seed", "value"],
+        )
+        table = reference.verdicts("secrets", "§4.6", rows, {"rte": True}, met)
+        named = table[table["claim"].str.contains("head 12") & (table["task"] == "rte")]
+        return named["verdict"].item(), named["note"].item()
+
+    assert of_named(()) == ("not comparable", "needs the paper's checkpoint")
+    assert of_named(("real data", "the paper's checkpoint"))[0] == "holds"

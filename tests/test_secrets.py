@@ -48,7 +48,11 @@ def test_held_out_gain_of_noise_is_zero_and_the_naive_gain_is_not():
 
     def noise():
         halves = [
-            {"baseline": 0.0, "heads": rng.normal(size=(6, 6)).tolist(), "layers": [0.0] * 6}
+            {
+                "baseline": 0.0,
+                "heads": rng.normal(size=(6, 6)).tolist(),
+                "layers": rng.normal(size=6).tolist(),
+            }
             for _ in range(2)
         ]
         mean = (np.array(halves[0]["heads"]) + np.array(halves[1]["heads"])) / 2
@@ -56,6 +60,7 @@ def test_held_out_gain_of_noise_is_zero_and_the_naive_gain_is_not():
 
     records = [noise() for _ in range(400)]
     assert abs(secrets.best_head_gain_held_out(records).mean()) < 0.15
+    assert abs(secrets.best_layer_gain_held_out(records).mean()) < 0.15
     assert secrets.best_head_gain(records).mean() > 1.0
 
 
@@ -76,3 +81,17 @@ def test_quantities_keep_kinds_and_tasks_apart(one):
     assert table["mean_head_effect", "mrpc"] == pytest.approx(0.0)
     zeroed = secrets.quantities([one, zero], kind="zero").set_index("quantity")["value"]
     assert zeroed["mean_head_effect"] == pytest.approx(-1.0)
+
+
+def test_heads_that_tie_share_the_held_out_gain():
+    first = {"baseline": 0.0, "heads": [[1.0, 1.0, 0.0]], "layers": [0.0]}
+    second = {"baseline": 0.0, "heads": [[4.0, 2.0, 9.0]], "layers": [0.0]}
+    both = record([[0.0, 0.0, 0.0]], [0.0], baseline=0.0, halves=[first, second])
+    assert secrets.best_head_gain_held_out([both]) == pytest.approx([((4 + 2) / 2 + 0.0) / 2])
+
+
+def test_named_heads_are_layer_4_head_1_and_layer_2_head_12():
+    grid = np.zeros((12, 12))
+    grid[3, 0], grid[1, 11] = -2.0, -4.0
+    big = record(grid.tolist(), [0.0] * 12, baseline=0.0)
+    assert secrets.effect_of_named_heads([big]) == pytest.approx([-3.0])

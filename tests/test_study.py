@@ -17,7 +17,9 @@ from bertstudy.errors import BertstudyError
         ({"source": "/nowhere/at/all"}, "not a folder"),
         ({"layer": 6}, "layer is 6: allowed are 0 to 5"),
         ({"head": -1}, "head is -1: allowed are 0 to 5"),
-        ({"max_length": 129}, "max_length is 129: allowed are 0 to 128"),
+        ({"task": "hans"}, "fine-tuned on mnli"),
+        ({"max_length": 2}, "allowed are 3 to 128"),
+        ({"max_length": 129}, "max_length is 129: allowed are 3 to 128"),
     ],
 )
 def test_bad_parameters_are_refused_in_one_line(parameters, message):
@@ -81,3 +83,33 @@ def test_every_task_of_an_edition_has_sentences_of_our_own():
     written = yaml.safe_load(study.OWN_SENTENCES.read_text())
     for own in EDITIONS.values():
         assert set(own.tasks) <= set(written)
+
+
+def test_the_command_of_a_page_makes_that_page():
+    own = EDITIONS["mini"]
+    assert study.Study(own, own.tasks, own.seeds).command("secrets/4-6") == (
+        "bertstudy run secrets/4-6 --edition mini"
+    )
+    assert (
+        study.Study(own, ("rte",), (0, 1))
+        .command("secrets/4-6")
+        .endswith("--edition mini -p task=rte -p seeds=2")
+    )
+
+
+def test_mini_meets_no_need_of_real_data():
+    own = EDITIONS["mini"]
+    assert study.Study(own, own.tasks, own.seeds).meets == ()
+    assert study.Study(EDITIONS["small"], ("sst2",), (0,)).meets == ("real data",)
+    assert "the paper's checkpoint" in study.Study(EDITIONS["base"], ("rte",), (0,)).meets
+
+
+def test_recording_makes_results_again_and_ships_those_not_live(monkeypatch, tmp_path):
+    monkeypatch.setenv(study.RECORD, "1")
+    opened = study.Study(edition("mini"), ("rte",), (0, 7))
+    opened.store = study.Store(tmp_path / "store", tmp_path / "shipped", look_up=False)
+    monkeypatch.setattr(opened, "fine_tuned", lambda *_: None)
+    for seed in opened.seeds:
+        opened.measure("toy", opened.tasks[0], seed, lambda model: {"x": 1.0})
+    shipped = list((tmp_path / "shipped/toy").glob("*.json"))
+    assert len(shipped) == 1, "seed 0 is computed whenever the book is made"
