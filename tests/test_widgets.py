@@ -12,6 +12,7 @@ import pytest
 from browser import Watched, browser, page, served  # noqa: F401
 
 from bertstudy.errors import BertstudyError
+from bertstudy.statistics import interval
 from bertstudy.widgets import (
     AttentionExplorer,
     AttentionMaps,
@@ -54,6 +55,12 @@ def attention_maps(task="rte", examples=None):
     return AttentionMaps(task, ("pre-trained", "fine-tuned"), LABELS, examples)
 
 
+def regression(gold="3.8"):
+    """A task without classes, as STS-B is."""
+    examples = [example(probabilities=(), disabled={}, gold=gold)]
+    return AttentionMaps("stsb", ("pre-trained", "fine-tuned"), (), examples)
+
+
 def grid(task="rte", **changed):
     rng = np.random.default_rng(2)
     kinds = ("uniform", "zero")
@@ -67,6 +74,19 @@ def grid(task="rte", **changed):
         "origins": ["computed"] * 2 + ["recorded"] * (SEEDS - 2),
     }
     return DisablingGrid(**{**values, **changed})
+
+
+def one_seed(task="rte", **changed):
+    whole = grid()
+    return grid(
+        task,
+        baseline=whole.baseline[:1],
+        effects={k: v[..., :1] for k, v in whole.effects.items()},
+        layer_effects={k: v[..., :1] for k, v in whole.layer_effects.items()},
+        seeds=[0],
+        origins=["computed"],
+        **changed,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +165,24 @@ def test_a_bad_example_is_refused_by_name(changed, message):
 def test_an_example_that_does_not_fit_its_task_is_refused(changed, message):
     with pytest.raises(BertstudyError, match=message):
         attention_maps(examples=[example(), replace(example(), **changed)])
+
+
+def test_a_regression_task_takes_any_gold_value_and_no_probabilities():
+    assert regression("5.0").examples[0].gold == "5.0"
+    with pytest.raises(BertstudyError, match="2 probabilities, 0 labels"):
+        AttentionMaps("stsb", ("pre-trained", "fine-tuned"), (), [example()])
+
+
+def test_intervals_are_those_of_the_statistics():
+    shown = grid()
+    _, low, high = interval(shown.effects["zero"][1, 2])
+    assert shown.intervals["zero"][1, 2].tolist() == [low, high]
+    _, low, high = interval(shown.layer_effects["uniform"][2])
+    assert shown.layer_intervals["uniform"][2].tolist() == [low, high]
+
+
+def test_a_single_seed_has_no_interval():
+    assert one_seed().intervals == one_seed().layer_intervals == {}
 
 
 @pytest.mark.parametrize(
@@ -244,7 +282,32 @@ def test_the_readers_sentence_joins_every_explorer(panel):
     assert data.of("rte").examples[2].tokens == ["[CLS]", "cats", "-"]
     assert data.key == key
     assert data.blob != before
-    assert "Added as example 3" in panel.message.value
+    assert "Added as example 3 of rte" in panel.message.value
+
+
+@pytest.mark.parametrize("named", [None, "rte"])
+def test_a_panel_keeps_to_its_task(named):
+    own = PageData([attention_maps(), attention_maps("mrpc", [example(seed=3)])])
+    explorer = AttentionExplorer(own)
+    panel = explorer.live(lambda *_: example(seed=7), named)
+    explorer.task = "mrpc"
+    panel.first.value = "cats"
+    panel.run()
+    assert (explorer.task, explorer.example) == ("rte", 2)
+    assert [len(own.of(task).examples) for task in ("rte", "mrpc")] == [3, 1]
+    assert panel.label.value.endswith("the model of rte")
+    assert panel.label in panel.children
+
+
+def test_a_panel_may_be_of_a_task_not_shown_now(data):
+    assert "mrpc" in AttentionExplorer(data).live(example, task="mrpc").label.value
+
+
+def test_a_panel_of_a_task_the_explorer_cannot_show_is_refused(data):
+    with pytest.raises(BertstudyError, match="unknown task 'sst2'; allowed: rte, mrpc"):
+        AttentionExplorer(data).live(example, "sst2")
+    with pytest.raises(BertstudyError, match="no disabling grid for task 'mrpc'; allowed: rte"):
+        DisablingExplorer(data).live(example, "mrpc")
 
 
 @pytest.mark.parametrize(
@@ -392,6 +455,36 @@ def test_a_whole_layer_shows_its_own_effect(opened, data):
     effect = data.grids["rte"].layer_effects["uniform"][1].mean() * 100
     assert shown == pytest.approx(effect, abs=0.0051)
     assert not explorer.locator("canvas.cells").is_visible()
+
+
+@pytest.mark.browser
+def test_a_regression_task_shows_gold_value_and_a_coefficient(page: Watched, tmp_path):  # noqa: F811
+    own = PageData(regression(), one_seed("stsb", metric="spearman"))
+    path = write_page(tmp_path, own, AttentionExplorer(own), DisablingExplorer(own))
+    page.page.goto(path.as_uri())
+    attention = explorer_of(page.page, "Attention explorer")
+    assert attention.get_by_text("Gold value: 3.8", exact=True).is_visible()
+    assert attention.locator(".predictions").count() == 0
+    disabling = explorer_of(page.page, "Disabling explorer")
+    assert disabling.get_by_text("Gold value: 3.8", exact=True).is_visible()
+    assert disabling.locator(".change").count() == 0
+    readout = disabling.locator(".effect").inner_text()
+    assert "points of Spearman ×100 from one seed, so without an interval" in readout
+    level = own.grids["stsb"].baseline[0] * 100
+    assert f"{level:.1f} (Spearman ×100) with every head" in readout
+    disabling.get_by_text("Numbers for each seed").click()
+    assert "%" not in disabling.inner_text()
+    assert "ercentage" not in disabling.inner_html()
+    page.assert_quiet("file://")
+
+
+@pytest.mark.browser
+def test_accuracy_is_in_percent(opened, data):
+    explorer = explorer_of(opened, "Disabling explorer")
+    readout = explorer.locator(".effect").inner_text()
+    assert "points of accuracy, 95 % interval" in readout
+    assert f"{data.grids['rte'].baseline.mean() * 100:.1f} % with every head" in readout
+    assert "×100" not in explorer.inner_text()
 
 
 @pytest.mark.browser

@@ -1,6 +1,6 @@
 // The attention explorer: example, layer, head; the models' maps side by side; token-to-token lines.
 
-import { cellText, choose, clamp, h, heatmap, number, paint, roving, select, shades, slider, start } from "./shared.js";
+import { cellText, choose, clamp, goldValue, h, heatmap, number, paint, roving, select, shades, slider, start } from "./shared.js";
 
 const FAINTEST = 0.02; // a line below this opacity cannot be seen
 
@@ -57,8 +57,9 @@ function strongest(tokens, map, { side, index }) {
     ...top.flatMap(([text, w], k) => [k ? ", " : "", h("q", null, text), ` ${number(w / 255)}`])];
 }
 
-/** Class probabilities, a column for each model that has a classifier. */
+/** Class probabilities, a column for each model that has a classifier; for regression the gold value. */
 function predictions(task, example) {
+  if (!task.labels.length) return goldValue(example);
   const rows = task.labels.map((label, c) => h("tr", null,
     h("th", { scope: "row" }, label, label === example.gold ? h("span", { class: "gold" }, " gold") : null),
     ...example.probabilities.map((p) => h("td", null, p

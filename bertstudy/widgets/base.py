@@ -59,15 +59,21 @@ class Explorer(anywidget.AnyWidget):
         task = next(iter(data.maps)) if task is None else task
         super().__init__(data=data, task=task, **chosen)
 
-    def live(self, probe: Probe, *, pair: bool = True) -> LivePanel:
+    def live(self, probe: Probe, task: str | None = None, *, pair: bool = True) -> LivePanel:
         """A panel in which the reader tries a sentence of their own; needs a running notebook.
 
         Args:
             probe: takes the first and the second text (None when left empty) and returns an
-                `Example` with the same models, layers and heads as the current task's.
+                `Example` with the same models, layers and heads as the task's.
+            task: whose model ``probe`` runs; the task shown now if not given. The panel keeps to
+                it, and turns the explorer to it, whatever the reader chooses meanwhile.
             pair: whether to ask for a second text at all.
+
+        Raises:
+            BertstudyError: the explorer does not show such a task.
         """
-        return LivePanel(self, probe, pair=pair)
+        task = self.task if task is None else self._check_task({"value": task})
+        return LivePanel(self, probe, task, pair=pair)
 
     @property
     def _maps(self) -> AttentionMaps:

@@ -12,17 +12,18 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import ipywidgets
 import numpy as np
 import traitlets
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from bertstudy.errors import BertstudyError
+from bertstudy.statistics import interval
 
-KINDS = ("uniform", "zero")
+KINDS = ("uniform", "zero")  # the names of `attention.DISABLINGS`, without loading torch
 ORIGINS = ("computed", "stored", "recorded")
 MAX_TOKENS = 64  # beyond this neither cells nor labels can be told apart in a page's column
 SUM_TOLERANCE = 0.01  # rows of bfloat16 probabilities miss 1 by up to about 0.004
@@ -39,7 +40,7 @@ class Example:
             ``key`` sum to 1. The last model is the fine-tuned one.
         probabilities: for each model the class probabilities [class], or None where the model has
             no classifier. Empty means None for all.
-        gold: the right label, if there is one.
+        gold: the right label, if there is one; for regression the right value as text.
         disabled: class probabilities of the last model with one head disabled, for each kind of
             disabling, float [layer, head, class].
 
@@ -88,6 +89,8 @@ class Example:
 class AttentionMaps:
     """Examples of one task as seen by the same models, pre-trained first, fine-tuned last.
 
+    No ``labels`` means regression: examples then have a gold value, and no probabilities.
+
     Raises:
         BertstudyError: there is no example, or examples differ in models, layers, heads or classes.
     """
@@ -122,7 +125,7 @@ class AttentionMaps:
                 f"{where}: maps of {example.maps.shape[:3]} models, layers, heads; "
                 f"expected {expected}"
             )
-        if example.gold is not None:
+        if self.labels and example.gold is not None:
             _known(example.gold, self.labels, f"{where}: gold label")
         classes = len(self.labels)
         for values in (p for p in example.probabilities if p is not None):
@@ -186,6 +189,16 @@ class DisablingGrid:
         object.__setattr__(self, "baseline", baseline)
         object.__setattr__(self, "effects", effects)
         object.__setattr__(self, "layer_effects", {kind: layers[kind] for kind in effects})
+
+    @cached_property
+    def intervals(self) -> dict[str, NDArray[np.float64]]:
+        """95 % interval of each mean effect, fractions [layer, head, 2]; no kind for one seed."""
+        return _intervals(self.effects)
+
+    @cached_property
+    def layer_intervals(self) -> dict[str, NDArray[np.float64]]:
+        """The same for whole layers, [layer, 2]."""
+        return _intervals(self.layer_effects)
 
 
 class PageData(ipywidgets.Widget):
@@ -293,16 +306,21 @@ def _example_header(example: Example) -> dict[str, Any]:
 
 
 def _grid_header(grid: DisablingGrid) -> dict[str, Any]:
-    runs = len(grid.seeds)
+    numbers = ("effects", "layer_effects", "intervals", "layer_intervals")
     return {
         "metric": grid.metric,
         "baseline": _listed(grid.baseline),
-        "effects": {kind: _listed(values) for kind, values in grid.effects.items()},
-        "layer_effects": {kind: _listed(values) for kind, values in grid.layer_effects.items()},
+        **{n: {kind: _listed(v) for kind, v in getattr(grid, n).items()} for n in numbers},
         "seeds": [int(seed) for seed in grid.seeds],
         "origins": list(grid.origins),
-        # Student's t for a two-sided 95 % interval of the mean; one run has no interval.
-        "t95": float(stats.t.ppf(0.975, runs - 1)) if runs > 1 else None,
+    }
+
+
+def _intervals(effects: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+    return {
+        kind: np.apply_along_axis(lambda samples: interval(samples)[1:], -1, values)
+        for kind, values in effects.items()
+        if values.shape[-1] > 1  # a single run has no interval
     }
 
 

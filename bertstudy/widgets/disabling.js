@@ -1,19 +1,29 @@
 // The disabling explorer: what each head is worth to a task, to each seed, and to one prediction.
 
-import { cellText, choose, clamp, h, heatmap, number, roving, select, shades, signed, start } from "./shared.js";
+import { cellText, choose, clamp, goldValue, h, heatmap, number, roving, select, shades, signed, start } from "./shared.js";
 
 const KINDS = {
   uniform: ["uniform attention", "Kovaleva et al. 2019"],
   zero: ["output set to zero", "Michel et al. 2019"],
 };
-const POINTS = 100; // fractions to percentage points
+const COEFFICIENTS = { mcc: "Matthews", pearson: "Pearson", spearman: "Spearman" }; // no percentages
+const POINTS = 100; // fractions to points: of percent, or of a coefficient ×100
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
 const mean = (values) => values.reduce((sum, x) => sum + x, 0) / values.length;
 
-/** Mean over seeds and half the width of its 95 % interval (null for a single seed), in points. */
-function summary(values, t95) {
-  const m = mean(values);
-  const variance = values.reduce((sum, x) => sum + (x - m) ** 2, 0) / (values.length - 1);
-  return { mean: m * POINTS, half: t95 === null ? null : t95 * Math.sqrt(variance / values.length) * POINTS };
+/** How a metric's level, its name and its points are written. */
+function wording(metric) {
+  const scaled = COEFFICIENTS[metric] && `${COEFFICIENTS[metric]} ×100`;
+  return scaled ? { level: ` (${scaled})`, name: scaled, column: scaled, points: `points of ${scaled}` }
+    : { level: " %", name: metric, column: `${metric}, %`, points: "percentage points" };
+}
+
+/** The effect for each seed, their mean and its 95 % interval (null for a single seed), in points. */
+function summary(grid, kind, layer, head) {
+  const pick = (heads, layers) => (head === null ? layers[kind]?.[layer] : heads[kind]?.[layer][head]);
+  const points = (values) => values?.map((value) => value * POINTS) ?? null;
+  const values = points(pick(grid.effects, grid.layer_effects));
+  return { values, mean: mean(values), interval: points(pick(grid.intervals, grid.layer_intervals)) };
 }
 
 /** Largest absolute value over both kinds, so that switching kinds keeps the scale. */
@@ -63,33 +73,35 @@ function effectGrid(task, onpick) {
 }
 
 /** One dot for each seed, a bar for the interval, a tick for the mean. */
-function strip(values, { mean: m, half }, limit, grid) {
+function strip({ values, mean: m, interval }, limit, grid) {
   const width = 340, top = 12, row = 7, bottom = top + row * values.length;
   const x = (points) => width / 2 + points / limit * (width / 2 - 26);
   const tick = (points) => [h("line", { class: "axis", x1: x(points), x2: x(points), y1: top - 6, y2: bottom + 16 }),
     h("text", { x: x(points), y: bottom + 28, "text-anchor": "middle" }, signed(points, 1))];
   const dots = values.map((value, k) => h("circle", {
-    class: grid.origins[k], cx: x(value * POINTS), cy: top + row * (k + 0.5), r: 3.6 },
-  h("title", null, `seed ${grid.seeds[k]}: ${signed(value * POINTS, 2)} points, ${grid.origins[k]}`)));
+    class: grid.origins[k], cx: x(value), cy: top + row * (k + 0.5), r: 3.6 },
+  h("title", null, `seed ${grid.seeds[k]}: ${signed(value, 2)} points, ${grid.origins[k]}`)));
   const y = bottom + 8;
-  const reach = half === null ? [] : [h("line", { class: "interval", x1: x(Math.max(-limit, m - half)),
-    x2: x(Math.min(limit, m + half)), y1: y, y2: y })];
+  const reach = interval === null ? [] : [h("line", { class: "interval", x1: x(Math.max(-limit, interval[0])),
+    x2: x(Math.min(limit, interval[1])), y1: y, y2: y })];
   return h("svg", { class: "strip", viewBox: `0 0 ${width} ${bottom + 34}`, role: "img",
-    "aria-label": `${values.length} seeds, mean ${signed(m, 2)} percentage points` },
+    "aria-label": `${values.length} seeds, mean ${signed(m, 2)} ${wording(grid.metric).points}` },
   ...[-limit, 0, limit].flatMap(tick), ...dots, ...reach,
   h("line", { class: "mean", x1: x(m), x2: x(m), y1: y - 6, y2: y + 6 }));
 }
 
-function seedTable(values, grid) {
+function seedTable({ values }, grid) {
   const cells = (tag, ...texts) => h("tr", null, ...texts.map((text) => h(tag, null, text)));
   const body = values.map((value, k) => cells("td", String(grid.seeds[k]), number(grid.baseline[k] * POINTS, 2),
-    signed(value * POINTS, 2), grid.origins[k]));
+    signed(value, 2), grid.origins[k]));
   return h("details", null, h("summary", null, "Numbers for each seed"), h("div", { class: "scroll" }, h("table", null,
-    h("thead", null, cells("th", "seed", `${grid.metric}, %`, "effect, points", "origin")), h("tbody", null, ...body))));
+    h("thead", null, cells("th", "seed", wording(grid.metric).column, "effect, points", "origin")),
+    h("tbody", null, ...body))));
 }
 
 /** From the probability with every head to the one without this head, class by class. */
 function change(task, example, kind, layer, head) {
+  if (!task.labels.length) return goldValue(example);
   const before = example.probabilities.at(-1), after = head === null ? null : example.disabled[kind]?.[layer][head];
   if (!before || !after) {
     return h("p", { class: "remark" }, head === null
@@ -135,21 +147,20 @@ function build(model) {
         "rows are queries, columns keys; ", shades(), ", kept to ±0.002."))));
 
   function drawEffect([layer, head]) {
-    const { grid } = task, whole = head === null;
-    const values = whole ? grid.layer_effects[kind()][layer] : grid.effects[kind()][layer][head];
-    const found = summary(values, grid.t95), limit = limits(grid);
+    const { grid } = task, whole = head === null, words = wording(grid.metric);
+    const found = summary(grid, kind(), layer, head), limit = limits(grid);
     title.textContent = `Layer ${layer + 1}, ${whole ? "all heads" : `head ${head + 1}`}: ${KINDS[kind()][0]}`;
-    const interval = found.half === null ? " from one seed, so without an interval"
-      : `, 95 % interval ${signed(found.mean - found.half, 2)} to ${signed(found.mean + found.half, 2)}`;
-    readout.replaceChildren(h("b", { class: "value" }, signed(found.mean, 2)), ` points of ${grid.metric}${interval}; `,
-      `${number(mean(grid.baseline) * POINTS, 1)} % with every head`);
+    const interval = found.interval === null ? " from one seed, so without an interval"
+      : `, 95 % interval ${found.interval.map((bound) => signed(bound, 2)).join(" to ")}`;
+    readout.replaceChildren(h("b", { class: "value" }, signed(found.mean, 2)), ` points of ${words.name}${interval}; `,
+      `${number(mean(grid.baseline) * POINTS, 1)}${words.level} with every head`);
     const open = seeds.querySelector("details")?.open ?? false;
     const recorded = grid.origins.filter((origin) => origin === "recorded").length;
-    const here = values.length - recorded;
-    seeds.replaceChildren(strip(values, found, whole ? limit.layerSeed : limit.headSeed, grid),
-      h("p", { class: "remark" }, "Percentage points, one dot a seed; bar and tick: 95 % interval and mean. ",
+    const here = found.values.length - recorded;
+    seeds.replaceChildren(strip(found, whole ? limit.layerSeed : limit.headSeed, grid),
+      h("p", { class: "remark" }, `${capital(words.points)}, one dot a seed; bar and tick: 95 % interval and mean. `,
         [here && `● ${here} computed here`, recorded && `○ ${recorded} recorded`].filter(Boolean).join(", "), "."),
-      seedTable(values, grid));
+      seedTable(found, grid));
     seeds.querySelector("details").open = open;
   }
 

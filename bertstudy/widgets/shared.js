@@ -227,6 +227,9 @@ export function heatmap(tokens, name, onmove) {
   };
 }
 
+/** The right answer of a regression task, which has no classes to list; a reader's own text has none. */
+export const goldValue = ({ gold }) => (gold === null ? "" : h("p", { class: "remark" }, `Gold value: ${gold}`));
+
 /** What shades mean, with numbers. */
 export const shades = () => h("span", { class: "shades" }, "0 ", h("span", { class: "ramp" }), " 1");
 
