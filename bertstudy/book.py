@@ -6,7 +6,6 @@ stage into a site, with every warning an error; the site replaces the old one on
 complete and asks no other host for anything.
 """
 
-import importlib.util
 import json
 import os
 import re
@@ -32,6 +31,7 @@ BUILDERS = (
     *("jupyter-book", "Sphinx", "myst-nb", "myst-parser", "sphinx-book-theme"),
     *("pydata-sphinx-theme", "sphinx_external_toc", "sphinxcontrib-bibtex", "sphinxcontrib-katex"),
 )
+OPTIONAL = ("jupyter-book", "sphinxcontrib-bibtex", "sphinxcontrib-katex")  # only a build needs them
 JUPYTER_BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
 # A definition of an equation's or a section's label: "$$ (name)" and "(name)=" on their lines.
 LABEL = re.compile(r"^(?:\$\$ *\(([\w:.-]+)\)|\(([\w:.-]+)\)=)\s*$", re.MULTILINE)
@@ -215,8 +215,6 @@ def _stage(stage: Path, edition: str, pages: Mapping[str, list[Run]]) -> None:
 
 def _jupyter_book(stage: Path, out: Path, log: Path) -> None:
     """Build ``stage`` into ``out/_build/html``, every warning an error."""
-    if importlib.util.find_spec("jupyter_book") is None:
-        raise BertstudyError("jupyter-book is not installed: pip install -r requirements.txt")
     shutil.rmtree(out, ignore_errors=True)
     options = ["--config", "_config.yml", "--toc", "_toc.yml", "--path-output", str(out)]
     command = [*JUPYTER_BOOK, "build", ".", *options, "-n", "-W", "--keep-going"]
@@ -303,6 +301,13 @@ def _replace(site: Path, new: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def _look_for_builders() -> None:
+    found = versions(OPTIONAL)
+    if absent := [name for name in OPTIONAL if name not in found]:
+        names = ", ".join(absent)
+        raise BertstudyError(f"not installed: {names}; run pip install -r requirements.txt")
+
+
 def build(edition: str = "mini", whole: bool = True) -> Built:
     """The site of one edition, built anew only if something in it changed.
 
@@ -311,9 +316,11 @@ def build(edition: str = "mini", whole: bool = True) -> Built:
             out and named.
 
     Raises:
-        BertstudyError: a page is missing or stale, jupyter-book warns, or the site would ask
-            another host for something. The old site then stays as it was.
+        BertstudyError: a builder is not installed, a page is missing or stale, jupyter-book
+            warns, or the site would ask another host for something. The old site then stays
+            as it was.
     """
+    _look_for_builders()
     folder = plan.folder(edition)
     folder.mkdir(parents=True, exist_ok=True)
     site, stage, note = folder / "html", folder / "stage", folder / "book.json"

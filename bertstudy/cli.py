@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Self
@@ -26,20 +26,39 @@ LOG_WIDTH = 160  # columns of a table that goes to a file
 UsageError: type[Exception] = typer.BadParameter.__base__  # every mistake in options is one
 
 
-class _Commands(TyperGroup):
+@contextmanager
+def _one_line() -> Iterator[None]:
     """Turns what the user can mend into one line and status 2."""
+    try:
+        yield
+        return
+    except BertstudyError as error:
+        message, status = str(error), 2
+    except UsageError as error:
+        message, status = error.format_message(), 2
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.partition(".")[0] == "bertstudy":  # our own mistake
+            raise
+        message, status = f"{error.name} is not installed: pip install -r requirements.txt", 2
+    except KeyboardInterrupt:
+        message, status = "stopped; nothing is half-written, the same command carries on", 130
+    print("bertstudy:", " ".join(message.split()), file=sys.stderr)
+    raise typer.Exit(status)
+
+
+class _Commands(TyperGroup):
+    """The commands, with one line for every mistake."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], *rest: Any, **extra: Any
+    ) -> typer.Context:
+        # The group's own options are read here. No words at all ask for help, which has many lines.
+        with _one_line() if args else nullcontext():
+            return super().make_context(info_name, args, *rest, **extra)
 
     def invoke(self, ctx: typer.Context) -> Any:
-        try:
+        with _one_line():
             return super().invoke(ctx)
-        except BertstudyError as error:
-            message, status = str(error), 2
-        except UsageError as error:
-            message, status = error.format_message(), 2
-        except KeyboardInterrupt:
-            message, status = "stopped; nothing is half-written, the same command carries on", 130
-        print("bertstudy:", " ".join(message.split()), file=sys.stderr)
-        raise typer.Exit(status)
 
 
 app = typer.Typer(
@@ -175,7 +194,7 @@ def run(
     ] = 1,
     force: Annotated[bool, typer.Option(help="Run also what is up to date.")] = False,
     record: Annotated[
-        bool, typer.Option(help="Also write new results under results/, for review and commit.")
+        bool, typer.Option(help="Run all of it and write results under results/, for review.")
     ] = False,
 ) -> None:
     """Execute notebooks through papermill; what is up to date is left alone."""
@@ -185,6 +204,7 @@ def run(
     from bertstudy.editions import edition as find_edition
 
     find_edition(edition, source or None)
+    force = force or record  # a page that is left alone records nothing
     runs = plan.plan(notebooks or (), edition, source, parameter or ())
     plan.check(run for run in runs if force or plan.state(run) != "current")
     console = _console()
@@ -242,13 +262,9 @@ def pretrain(
     chosen = find_edition(edition)
     if corpus is not None and not corpus.is_dir():
         raise BertstudyError(f"--corpus {corpus} is not a folder")
-    from bertstudy import paths
     from bertstudy.pretrain import pretrain  # brings torch
 
-    if not resume:
-        for state in (paths.build() / "pretrain" / edition).glob("state*"):
-            state.unlink()
-    print(f"checkpoint: {pretrain(chosen, corpus, out, minutes)}")
+    print(f"checkpoint: {pretrain(chosen, corpus, out, minutes, resume=resume)}")
 
 
 @app.command()

@@ -34,6 +34,10 @@ class Check:
     optional: bool = False
 
 
+def _absent(what: str, error: ModuleNotFoundError) -> Check:
+    return Check(what, ok=False, found=f"{error.name} is not installed", remedy=INSTALL)
+
+
 def _libraries() -> Iterator[Check]:
     found = store.versions(LIBRARIES)
     for name in LIBRARIES:
@@ -51,8 +55,10 @@ def _device() -> Check:
 
 
 def _kernel() -> Check:
-    from jupyter_client.kernelspec import KernelSpecManager
-
+    try:
+        from jupyter_client.kernelspec import KernelSpecManager
+    except ModuleNotFoundError as error:
+        return _absent("notebook kernel", error)
     folder = KernelSpecManager().find_kernel_specs().get("python3")
     remedy = "python -m ipykernel install --sys-prefix"
     return Check("notebook kernel", folder is not None, "python3" if folder else "none", remedy)
@@ -61,8 +67,10 @@ def _kernel() -> Check:
 def _checkpoint(edition: Edition) -> Check:
     what = f"checkpoint of {edition.name}"
     if edition.architecture is None:
-        from huggingface_hub import try_to_load_from_cache
-
+        try:
+            from huggingface_hub import try_to_load_from_cache
+        except ModuleNotFoundError as error:
+            return _absent(what, error)
         ok = isinstance(try_to_load_from_cache(edition.checkpoint, "config.json"), str)
         found = f"{edition.checkpoint}, {'downloaded' if ok else 'not downloaded yet'}"
         return Check(what, ok, found, f"hf download {edition.checkpoint}")
@@ -74,10 +82,13 @@ def _checkpoint(edition: Edition) -> Check:
 
 def _data(edition: Edition) -> Iterator[Check]:
     """One row of each task is loaded, except from the hub: asking it may download everything."""
-    import datasets
+    try:
+        import datasets
 
-    from bertstudy import tasks
-
+        from bertstudy import tasks
+    except ModuleNotFoundError as error:
+        yield _absent("data", error)
+        return
     datasets.disable_progress_bars()
     for name in edition.tasks:
         what = f"data of {name}"

@@ -553,12 +553,27 @@ def _untied(state: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
+def _drop_state(folder: Path) -> None:
+    for state in folder.glob("state*"):
+        state.unlink()
+
+
+def _refuse_foreign(out: Path) -> None:
+    """The finished checkpoint replaces ``out``, so it must hold an older one or nothing."""
+    empty = out.is_dir() and not any(out.iterdir())
+    if out.exists() and not empty and not (out / "training.json").is_file():
+        raise BertstudyError(
+            f"--out {out} is not a checkpoint of ours; name a new or empty folder"
+        )
+
+
 def pretrain(
     edition: Edition,
     corpus: Path | None = None,
     out: Path | None = None,
     minutes: float | None = None,
     device: str | None = None,
+    resume: bool = True,
 ) -> Path:
     """Pre-train an edition's encoder and write it as a checkpoint with its card.
 
@@ -569,13 +584,14 @@ def pretrain(
         minutes: a budget in wall-clock minutes instead of the plan's tokens. Such a run is
             not reproducible to the bit: the number of steps depends on the machine.
         device: torch device; a GPU if there is one.
+        resume: carry on from a saved state if there is one; otherwise it is removed.
 
     Returns:
         The checkpoint's folder: bf16 safetensors, tokenizer, ``training.json``, README.md.
 
     Raises:
-        BertstudyError: nothing to pre-train, no corpus, a damaged or foreign saved state,
-            or a loss that is not finite.
+        BertstudyError: nothing to pre-train, no corpus, an ``out`` that holds something else,
+            a damaged or foreign saved state, or a loss that is not finite.
     """
     if edition.architecture is None or edition.pretraining is None:
         raise BertstudyError(
@@ -583,18 +599,20 @@ def pretrain(
         )
     if edition.source != "synthetic" and corpus is None:
         raise BertstudyError(f"edition '{edition.name}' needs --corpus FOLDER")
+    out = Path(out or edition.checkpoint)
+    _refuse_foreign(out)
     quiet()
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    out = Path(out or edition.checkpoint)
     work = build() / "pretrain" / edition.name
     work.mkdir(parents=True, exist_ok=True)
     text = work / f"text-{text_key(edition, corpus)}"
     train, validation = prepare(edition, corpus, text)
+    if not resume:  # only now: a corpus that cannot be read must not cost the saved state
+        _drop_state(work)
     run = Run(edition, work, minutes, device)
     run.train(train, validation)
     export(run, train, validation, text / "tokenizer", out)
-    for state in work.glob("state*"):
-        state.unlink()
+    _drop_state(work)
     return out
 
 

@@ -179,6 +179,14 @@ def test_a_change_or_damage_rebuilds(built, project, no_sphinx, change):
         book.build("mini")
 
 
+def test_absent_builders_are_named_before_any_work(project, no_sphinx, monkeypatch):
+    monkeypatch.setattr(book, "versions", lambda _: {"sphinxcontrib-bibtex": "2.7.0"})
+    monkeypatch.setattr(book, "_stage", lambda *_: pytest.fail("staged"))
+    message = "not installed: jupyter-book, sphinxcontrib-katex; run pip install -r requirements.txt"
+    with pytest.raises(BertstudyError, match=f"^{message}$"):
+        book.build("mini")
+
+
 def test_missing_page_fails_in_one_line(project, no_sphinx):
     (project / "build" / "mini" / "notebooks" / f"{NAME}.ipynb").unlink()
     message = f"{NAME} is missing for edition mini: bertstudy run {NAME} --edition mini"

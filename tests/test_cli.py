@@ -44,6 +44,7 @@ BAD = {
     "type": (["run", "-p", "seeds=many"], "parameter seeds=many: expected a whole number"),
     "jobs": (["run", "--jobs", "0"], "Invalid value for '--jobs'"),
     "option": (["run", "--job", "2"], "No such option: --job"),
+    "group option": (["--foo"], "No such option: --foo"),
     "command": (["rnu"], "No such command 'rnu'"),
     "build": (["build", "--edition", "tiny"], "unknown edition 'tiny'"),
     "book not run": (["build"], "is missing for edition mini: bertstudy run secrets/4-6"),
@@ -62,6 +63,55 @@ def test_bad_input_gets_one_line_and_status_2(home, nothing_runs, words, message
     assert line.startswith("bertstudy: ")
     assert message in line
     assert not (home / "build").exists() or words == ["build"]
+
+
+def test_no_words_at_all_show_the_help():
+    result = call()
+    assert result.exit_code == 2
+    assert "Usage: " in result.output
+    assert " doctor " in result.output
+
+
+def test_absent_library_gets_one_line(home, nothing_runs, monkeypatch):  # noqa: F811
+    monkeypatch.setitem(sys.modules, "papermill", None)
+    result = call("run")
+    assert result.exit_code == 2
+    message = "papermill is not installed: pip install -r requirements.txt"
+    assert result.stderr == f"bertstudy: {message}\n"
+
+
+def test_absent_module_of_our_own_is_no_ones_to_install(home, monkeypatch):  # noqa: F811
+    def broken(*_):
+        raise ModuleNotFoundError("no module", name="bertstudy.gone")
+
+    monkeypatch.setattr("bertstudy.plan.plan", broken)
+    assert isinstance(call("run").exception, ModuleNotFoundError)
+
+
+@pytest.mark.parametrize(("option", "forced"), [((), False), (("--record",), True)])
+def test_recording_runs_also_what_is_up_to_date(home, monkeypatch, option, forced):  # noqa: F811
+    checked, given = [], []
+
+    def execute(runs, watcher, jobs, force):
+        given.append(force)
+        return []
+
+    monkeypatch.setenv("BERTSTUDY_RECORD", "")  # the command sets it; this puts it back
+    monkeypatch.setattr("bertstudy.plan.state", lambda run: "current")
+    monkeypatch.setattr("bertstudy.plan.check", checked.extend)
+    monkeypatch.setattr("bertstudy.batch.execute", execute)
+    assert call("run", "sparse", *option).exit_code == 0
+    assert (len(checked), given) == (int(forced), [forced])
+
+
+def test_refused_pretraining_keeps_the_saved_state(home):  # noqa: F811
+    state = home / "build" / "pretrain" / "small" / "state.json"
+    state.parent.mkdir(parents=True)
+    state.touch()
+    result = call("pretrain", "--edition", "small", "--fresh")
+    assert result.exit_code == 2
+    assert result.stderr == "bertstudy: edition 'small' needs --corpus FOLDER\n"
+    assert state.exists()
 
 
 def test_a_study_can_refuse_its_parameters_before_any_work(home, nothing_runs, monkeypatch):  # noqa: F811
@@ -146,6 +196,23 @@ def test_doctor_finds_missing_data(home, tmp_path):  # noqa: F811
     assert result.exit_code == 1
     assert "missing data of sst2: no data for sst2" in result.stdout
     assert "--source FOLDER" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "edition", "what"),
+    [
+        ("datasets", "mini", "data"),
+        ("jupyter_client", "mini", "notebook kernel"),
+        ("huggingface_hub", "base", "checkpoint of base"),
+    ],
+)
+def test_doctor_survives_an_absent_library(home, monkeypatch, module, edition, what):  # noqa: F811
+    monkeypatch.delitem(sys.modules, "jupyter_client.kernelspec", raising=False)
+    monkeypatch.setitem(sys.modules, module, None)
+    (check,) = [check for check in doctor.examine(edition) if check.what == what]
+    assert not check.ok
+    assert check.found == f"{module} is not installed"
+    assert check.remedy == doctor.INSTALL
 
 
 def test_doctor_refuses_what_is_no_source():

@@ -494,6 +494,45 @@ def test_the_card_and_the_numbers_say_what_was_done(home):
     assert not list(home.glob("*.part"))
 
 
+@pytest.mark.parametrize("name", ["thesis.txt", "folder/thesis.txt"])
+def test_out_that_holds_something_else_is_refused_first(home, monkeypatch, name):
+    file = home / "mine" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("years of work")
+    monkeypatch.setattr(pretrain, "prepare", lambda *_: pytest.fail("work started"))
+    for out in (home / "mine", file):
+        with pytest.raises(BertstudyError, match=rf"^--out {out} is not a checkpoint of ours"):
+            pretrain.pretrain(edition(), out=out, device="cpu")
+    assert file.read_text() == "years of work"
+
+
+def test_out_may_be_empty_or_an_older_checkpoint(home):
+    (home / "made").mkdir()
+    for _ in range(2):
+        out = pretrain.pretrain(edition(), out=home / "made", device="cpu")
+        assert (out / "model.safetensors").is_file()
+
+
+@pytest.mark.usefixtures("saves_every_step")
+def test_a_fresh_run_drops_the_state_only_once_its_text_is_there(home, monkeypatch):
+    work = home / "home" / "build" / "pretrain" / "tiny"
+    work.mkdir(parents=True)
+    run(work, stop=3)
+    options = {"out": home / "made", "device": "cpu", "resume": False}
+    with monkeypatch.context() as patch:
+
+        def unreadable(*_):
+            raise BertstudyError("no readable split")
+
+        patch.setattr(pretrain, "prepare", unreadable)
+        with pytest.raises(BertstudyError, match="no readable split"):
+            pretrain.pretrain(edition(), **options)
+    assert json.loads((work / "state.json").read_text())["step"] == 3
+
+    monkeypatch.setattr(Run, "_load", lambda _: pytest.fail("resumed"))
+    pretrain.pretrain(edition(), **options)
+
+
 def test_text_is_prepared_once(home, monkeypatch):
     folder = home / "work"
     folder.mkdir()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from browser import Watched, browser, page, served  # noqa: F401
 
+from bertstudy.attention import DISABLINGS
 from bertstudy.errors import BertstudyError
 from bertstudy.statistics import interval
 from bertstudy.widgets import (
@@ -22,7 +23,7 @@ from bertstudy.widgets import (
     PageData,
 )
 from bertstudy.widgets.base import module
-from bertstudy.widgets.data import quantise
+from bertstudy.widgets.data import KINDS, quantise
 
 HOSTILE = ["[CLS]", "<img src=x onerror=alert(1)>", "</script>", "&amp;", "übergröße猫", "##ing"]
 PLAIN = ["[CLS]", "every", "dog", "slept", "[SEP]", "a", "dog", "slept", "[SEP]"]
@@ -171,6 +172,10 @@ def test_a_regression_task_takes_any_gold_value_and_no_probabilities():
     assert regression("5.0").examples[0].gold == "5.0"
     with pytest.raises(BertstudyError, match="2 probabilities, 0 labels"):
         AttentionMaps("stsb", ("pre-trained", "fine-tuned"), (), [example()])
+
+
+def test_the_kinds_are_those_of_the_models():
+    assert tuple(DISABLINGS) == KINDS
 
 
 def test_intervals_are_those_of_the_statistics():
@@ -473,7 +478,8 @@ def test_a_regression_task_shows_gold_value_and_a_coefficient(page: Watched, tmp
     level = own.grids["stsb"].baseline[0] * 100
     assert f"{level:.1f} (Spearman ×100) with every head" in readout
     disabling.get_by_text("Numbers for each seed").click()
-    assert "%" not in disabling.inner_text()
+    headings = disabling.locator("details th").all_inner_texts()
+    assert headings == ["seed", "Spearman ×100", "effect, points", "origin"]
     assert "ercentage" not in disabling.inner_html()
     page.assert_quiet("file://")
 

@@ -1,6 +1,8 @@
 // The attention explorer: example, layer, head; the models' maps side by side; token-to-token lines.
 
-import { cellText, choose, clamp, goldValue, h, heatmap, number, paint, roving, select, shades, slider, start } from "./shared.js";
+import {
+  cellText, choose, clamp, goldValue, h, heatmap, number, paint, roving, select, shades, slider, start,
+} from "./shared.js";
 
 const FAINTEST = 0.02; // a line below this opacity cannot be seen
 

@@ -1,6 +1,8 @@
 // The disabling explorer: what each head is worth to a task, to each seed, and to one prediction.
 
-import { cellText, choose, clamp, goldValue, h, heatmap, number, roving, select, shades, signed, start } from "./shared.js";
+import {
+  cellText, choose, clamp, goldValue, h, heatmap, number, roving, select, shades, signed, start,
+} from "./shared.js";
 
 const KINDS = {
   uniform: ["uniform attention", "Kovaleva et al. 2019"],

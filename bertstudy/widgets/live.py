@@ -25,9 +25,7 @@ class LivePanel(ipywidgets.VBox):
     static page, where the controls would be dead, the panel is one sentence.
     """
 
-    def __init__(
-        self, explorer: "Explorer", probe: Probe, task: str, *, pair: bool = True
-    ) -> None:
+    def __init__(self, explorer: "Explorer", probe: Probe, task: str, *, pair: bool = True) -> None:
         self._explorer, self._probe, self._task = explorer, probe, task
         self.label = ipywidgets.Label(f"Your own text, read by the model of {task}")
         wide = ipywidgets.Layout(width="min(40em, 95%)")
