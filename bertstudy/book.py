@@ -31,7 +31,8 @@ BUILDERS = (
     *("jupyter-book", "Sphinx", "myst-nb", "myst-parser", "sphinx-book-theme"),
     *("pydata-sphinx-theme", "sphinx_external_toc", "sphinxcontrib-bibtex", "sphinxcontrib-katex"),
 )
-OPTIONAL = ("jupyter-book", "sphinxcontrib-bibtex", "sphinxcontrib-katex")  # only a build needs them
+# A plain installation leaves these out; they bring the rest.
+OPTIONAL = ("jupyter-book", "sphinxcontrib-bibtex", "sphinxcontrib-katex")
 JUPYTER_BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
 # A definition of an equation's or a section's label: "$$ (name)" and "(name)=" on their lines.
 LABEL = re.compile(r"^(?:\$\$ *\(([\w:.-]+)\)|\(([\w:.-]+)\)=)\s*$", re.MULTILINE)

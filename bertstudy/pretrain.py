@@ -562,9 +562,7 @@ def _refuse_foreign(out: Path) -> None:
     """The finished checkpoint replaces ``out``, so it must hold an older one or nothing."""
     empty = out.is_dir() and not any(out.iterdir())
     if out.exists() and not empty and not (out / "training.json").is_file():
-        raise BertstudyError(
-            f"--out {out} is not a checkpoint of ours; name a new or empty folder"
-        )
+        raise BertstudyError(f"--out {out} is not a checkpoint of ours; name a new or empty folder")
 
 
 def pretrain(

@@ -182,8 +182,8 @@ def test_a_change_or_damage_rebuilds(built, project, no_sphinx, change):
 def test_absent_builders_are_named_before_any_work(project, no_sphinx, monkeypatch):
     monkeypatch.setattr(book, "versions", lambda _: {"sphinxcontrib-bibtex": "2.7.0"})
     monkeypatch.setattr(book, "_stage", lambda *_: pytest.fail("staged"))
-    message = "not installed: jupyter-book, sphinxcontrib-katex; run pip install -r requirements.txt"
-    with pytest.raises(BertstudyError, match=f"^{message}$"):
+    message = "^not installed: jupyter-book, sphinxcontrib-katex; run pip install -r"
+    with pytest.raises(BertstudyError, match=message):
         book.build("mini")
 
 
