@@ -41,7 +41,7 @@ def disabled_heads(effects: pd.DataFrame, kind: str = "uniform") -> Figure:
     """
     heads = effects[(effects["part"] == "head") & (effects["kind"] == kind)]
     names = list(dict.fromkeys(heads["task"]))
-    figure, axes = _panels(len(names), 4.0, 3.6)
+    figure, axes = _panels(len(names), 3.3, 3.1)
     for axis, name in zip(axes, names, strict=True):
         rows = heads[heads["task"] == name]
         grid = rows.pivot_table(index="layer", columns="head", values="score")
@@ -77,7 +77,7 @@ def disabled_layers(effects: pd.DataFrame, kind: str = "uniform") -> Figure:
     """
     layers = effects[(effects["part"] == "layer") & (effects["kind"] == kind)]
     names = list(dict.fromkeys(layers["task"]))
-    figure, axes = _panels(len(names), 3.6, 3.2)
+    figure, axes = _panels(len(names), 3.0, 2.9)
     for axis, name in zip(axes, names, strict=True):
         rows = layers[layers["task"] == name]
         baseline = rows.groupby("seed")["baseline"].first().mean()
@@ -125,5 +125,5 @@ def selection(measured: pd.DataFrame) -> Figure:
     axis.set_xticks(range(len(tasks)), [name.upper() for name in tasks])
     axis.set_xlim(-0.6, len(tasks) - 0.4)
     axis.set_ylabel("effect of the best head (points)")
-    axis.legend(fontsize=8, frameon=False, loc="best")
+    axis.legend(fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return figure

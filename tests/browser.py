@@ -1,6 +1,6 @@
 """A headless Chromium for tests of pages: records requests and errors, serves a folder.
 
-Import the fixtures into a test module: ``from browser import browser, page  # noqa: F401``.
+`conftest.py` makes the fixtures known to every test: one Chromium serves them all.
 """
 
 import functools

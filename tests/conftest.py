@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from browser import browser, page  # noqa: F401
 
 REQUIRE_BROWSER = "BERTSTUDY_REQUIRE_BROWSER"
 

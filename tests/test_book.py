@@ -7,7 +7,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from browser import browser  # noqa: F401
 from test_batch import write_notebook
 
 from bertstudy import batch, book, paths, plan
@@ -147,7 +146,7 @@ def test_site_loads_nothing_from_another_host(built):
 
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_are_quiet_in_a_browser(built, browser, scheme):  # noqa: F811
+def test_pages_are_quiet_in_a_browser(built, browser, scheme):
     context = browser.new_context(color_scheme=scheme)
     tab = context.new_page()
     requests, errors = [], []

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from browser import Watched, browser, page, served  # noqa: F401
+from browser import Watched, served
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = "secrets/4-6-disabling-heads"
@@ -75,7 +75,7 @@ def test_plain_papermill_gives_the_same_numbers(project, record):
 
 @pytest.mark.parametrize("how", ["file", "sub-path"])
 @pytest.mark.browser
-def test_the_built_page_is_alive_and_right(how, project, record, page: Watched):  # noqa: F811
+def test_the_built_page_is_alive_and_right(how, project, record, page: Watched):
     site = project / "build/mini/html"
     if how == "file":
         check_page(page, site.as_uri() + "/", record)

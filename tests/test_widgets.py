@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from browser import Watched, browser, page, served  # noqa: F401
+from browser import Watched, served
 
 from bertstudy.attention import DISABLINGS
 from bertstudy.errors import BertstudyError
@@ -357,7 +357,7 @@ def write_page(folder, *shown):
 
 
 @pytest.fixture(params=["file", "http"])
-def opened(request, page: Watched, data, tmp_path):  # noqa: F811
+def opened(request, page: Watched, data, tmp_path):
     """A page with both explorers, opened; afterwards it must have been quiet."""
     path = write_page(tmp_path, data, AttentionExplorer(data), DisablingExplorer(data))
     if request.param == "file":
@@ -463,7 +463,7 @@ def test_a_whole_layer_shows_its_own_effect(opened, data):
 
 
 @pytest.mark.browser
-def test_a_regression_task_shows_gold_value_and_a_coefficient(page: Watched, tmp_path):  # noqa: F811
+def test_a_regression_task_shows_gold_value_and_a_coefficient(page: Watched, tmp_path):
     own = PageData(regression(), one_seed("stsb", metric="spearman"))
     path = write_page(tmp_path, own, AttentionExplorer(own), DisablingExplorer(own))
     page.page.goto(path.as_uri())
@@ -596,7 +596,7 @@ def test_dark_is_dark_whoever_says_so(opened, says):
 
 
 @pytest.mark.browser
-def test_missing_data_are_a_plain_message(page: Watched, data, tmp_path):  # noqa: F811
+def test_missing_data_are_a_plain_message(page: Watched, data, tmp_path):
     page.page.goto(write_page(tmp_path, AttentionExplorer(data)).as_uri())
     message = page.page.get_by_role("status").inner_text()
     assert message.startswith("Nothing to show: the cell that puts the data on this page")
@@ -628,7 +628,7 @@ window.cleanup = await explorer.render({{ model: widget, el: document.getElement
 
 
 @pytest.mark.browser
-def test_the_widget_view_follows_a_kernel(page: Watched, tmp_path):  # noqa: F811
+def test_the_widget_view_follows_a_kernel(page: Watched, tmp_path):
     own = PageData(attention_maps(), grid())
     state = {"data": f"IPY_MODEL_{own.model_id}", "task": "rte", "example": 0, "layer": 1,
              "head": None, "kind": "zero"}  # fmt: skip
