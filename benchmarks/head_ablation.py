@@ -112,7 +112,7 @@ def main() -> None:
     difference = max(np.abs(swept.heads[at] - logits).max() for at, logits in looped.items())
     least, loop = floor(data.lengths), operations(data.lengths, LAYERS * LAYERS * HEADS)
     print(f"{LAYERS} x {HEADS}, d={HIDDEN}, {EXAMPLES} sequences, {options.threads} threads")
-    print(f"loops timed on {len(heads)} heads of every layer, scaled by {scale:.0f} to all heads")
+    print(f"loops timed on {len(heads)} heads, spread over all layers, and scaled by {scale:.0f}")
     print(f"sweep                          {ours:8.2f} s   (median of {options.repeats})")
     for name, seconds in (("batch's longest", longest * scale), ("128", fixed * scale)):
         print(f"loop, padded to {name:<15}{seconds:8.2f} s   ratio {seconds / ours:5.2f}")
