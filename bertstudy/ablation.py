@@ -81,9 +81,13 @@ def _batches(lengths: np.ndarray, variants: int, where: torch.device) -> list[np
     order = np.argsort(lengths, kind="stable")[::-1]
     batches, start = [], 0
     while start < len(order):
-        size = max(1, budget // int(lengths[order[start]]))
-        batches.append(order[start : start + size])
-        start += size
+        longest = int(lengths[order[start]])
+        rows = order[start : start + max(1, budget // longest)]
+        same = rows[lengths[rows] == longest]  # no padding, so attention needs no mask
+        if len(same) * longest * 3 > budget:
+            rows = same
+        batches.append(rows)
+        start += len(rows)
     return batches
 
 
