@@ -14,9 +14,13 @@ __all__ = ["open"]
 
 
 def open(  # noqa: A001 - a notebook says bertstudy.open(...)
-    edition: str = "mini", source: str = "", task: str = "all", seeds: int = 0
+    edition: str = "mini",
+    source: str = "",
+    task: str = "all",
+    seeds: int = 0,
+    any_kind: bool = False,
 ) -> "Study":
     """Open an edition; see `bertstudy.study.open_study`. Imports torch only when called."""
     from bertstudy.study import open_study
 
-    return open_study(edition, source, task, seeds)
+    return open_study(edition, source, task, seeds, any_kind)

@@ -53,12 +53,16 @@ def disable_each(model: PreTrainedModel, data: Encoded, kind: str = "uniform") -
         kind: "uniform" (Kovaleva et al. 2019) or "zero" (Michel et al. 2019).
 
     Raises:
-        BertstudyError: unknown kind, no examples, or a model of another layout.
+        BertstudyError: unknown kind, no examples, a model of another layout or task.
     """
     if kind not in DISABLINGS:
         raise BertstudyError(f"unknown disabling '{kind}'; allowed: {', '.join(DISABLINGS)}")
     if len(data) == 0:
         raise BertstudyError("there are no examples to predict")
+    if not type(model).__name__.endswith("ForSequenceClassification"):
+        raise BertstudyError(
+            f"a sweep over heads needs a sequence classifier, not {type(model).__name__}"
+        )
     model.eval()
     layers, heads = len(encoder_layers(model)), model.config.num_attention_heads
     where = next(model.parameters()).device

@@ -34,6 +34,8 @@ BUILDERS = (
 # A plain installation leaves these out; they bring the rest.
 OPTIONAL = ("jupyter-book", "sphinxcontrib-bibtex", "sphinxcontrib-katex")
 JUPYTER_BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+# A chapter's list of its pages.
+PAGES_BELOW = re.compile(r"^```\{tableofcontents\}\n```\n?", re.MULTILINE)
 # A definition of an equation's or a section's label: "$$ (name)" and "(name)=" on their lines.
 LABEL = re.compile(r"^(?:\$\$ *\(([\w:.-]+)\)|\(([\w:.-]+)\)=)\s*$", re.MULTILINE)
 
@@ -157,6 +159,15 @@ def _contents(pages: Mapping[str, list[Run]]) -> dict[str, Any]:
     return contents
 
 
+def _childless(entry: Mapping[str, Any]) -> Iterator[str]:
+    """Files of contents entries that have nothing below them."""
+    below = [e for name in ("parts", "chapters", "sections") for e in entry.get(name, [])]
+    if not below and "file" in entry:
+        yield entry["file"]
+    for child in below:
+        yield from _childless(child)
+
+
 # --- the stage
 
 
@@ -204,6 +215,10 @@ def _stage(stage: Path, edition: str, pages: Mapping[str, list[Run]]) -> None:
     shutil.copytree(paths.root() / "book", stage / "book", ignore=shutil.ignore_patterns("_toc*"))
     config = yaml.safe_load((paths.root() / "_config.yml").read_text())
     config["title"] += f" ({edition})"
+    for name in _childless(contents):  # a list of pages that are left out would be an error
+        page = stage / f"{name}.md"
+        if page.is_file():
+            page.write_text(PAGES_BELOW.sub("", page.read_text()))
     for name, content in (("_config.yml", config), ("_toc.yml", contents)):
         (stage / name).write_text(yaml.safe_dump(content, sort_keys=False))
     for runs in pages.values():

@@ -1,4 +1,4 @@
-"""The command line: ``bertstudy run | build | pretrain | doctor``.
+"""The command line: ``bertstudy run | build | pretrain | submit | doctor``.
 
 Only light modules are imported at the top, so that ``--help`` answers at once.
 """
@@ -265,6 +265,34 @@ def pretrain(
     from bertstudy.pretrain import pretrain  # brings torch
 
     print(f"checkpoint: {pretrain(chosen, corpus, out, minutes, resume=resume)}")
+
+
+@app.command()
+def submit(
+    edition: Edition = "small",
+    source: Source = "",
+    task: Annotated[str, typer.Option(help="GLUE tasks, with commas; all by default.")] = "all",
+    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("submission"),
+) -> None:
+    """Fine-tune on GLUE's tasks, seed 0, and write the files that its server takes."""
+    from bertstudy import study, submission
+    from bertstudy.editions import edition as find_edition
+
+    chosen = find_edition(edition, source)
+    wanted = submission.chosen(task)
+    names = tuple(dict.fromkeys(name for name, _ in wanted))
+    opened = study.Study(chosen, names, seeds=(0,))
+    written = []
+    for name, split in wanted:
+        try:
+            written.append(submission.export(opened, name, split, out))
+            print(written[-1])
+        except BertstudyError as error:  # one task's missing data does not cost the others
+            print(f"left out: {error}")
+    if not written:
+        raise typer.Exit(1)
+    if task == "all":
+        print(submission.archive(out))
 
 
 @app.command()

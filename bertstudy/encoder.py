@@ -10,21 +10,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import transformers
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForMultipleChoice,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    BatchEncoding,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging
 
+from bertstudy import spans, tasks
 from bertstudy.attention import IMPLEMENTATION
 from bertstudy.errors import BertstudyError
-from bertstudy.tasks import Task
+from bertstudy.tasks import Kind, Task
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -45,6 +50,15 @@ def quiet() -> None:
 
 
 # Loading ------------------------------------------------------------------------------------
+
+HEADS: dict[Kind, type] = {
+    "classification": AutoModelForSequenceClassification,
+    "regression": AutoModelForSequenceClassification,
+    "choice": AutoModelForMultipleChoice,
+    "spans": AutoModelForQuestionAnswering,
+}
+PROBLEMS = {"classification": "single_label_classification", "regression": "regression"}
+OUTPUTS = {"regression": ("score",), "spans": ("start", "end")}  # elsewhere the task's labels
 
 
 def _found(checkpoint: str) -> str:
@@ -120,21 +134,22 @@ def load_classifier(
 ) -> PreTrainedModel:
     """An encoder with a fresh head for the task, in fp32, with its attention on the seam.
 
+    The head is transformers' own for the task's kind: one output a class or a number from
+    [CLS], one from each choice's [CLS], or a start and an end from each word piece.
+
     Args:
         seed: of the head's weights, and of all weights where ``pretrained`` is False.
         dropout: rate in training, of hidden states and attention probabilities.
         pretrained: False starts every weight from N(0, .02²): "from scratch".
     """
-    outputs = max(len(task.labels), 1)
-    kind = "regression" if task.is_regression else "single_label_classification"
+    names = OUTPUTS.get(task.kind, task.labels)
     config = load_config(checkpoint)
-    config.num_labels, config.problem_type = outputs, kind
+    config.num_labels, config.problem_type = len(names), PROBLEMS.get(task.kind)
     config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
-    names = task.labels or ("score",)
     config.id2label = dict(enumerate(names))
     config.label2id = {name: index for index, name in enumerate(names)}
     torch.manual_seed(seed)
-    fresh = AutoModelForSequenceClassification.from_config(
+    fresh = HEADS[task.kind].from_config(
         config, attn_implementation=IMPLEMENTATION, dtype=torch.float32
     )
     if pretrained:
@@ -147,8 +162,9 @@ def load_classifier(
 
 
 def load_finetuned(folder: Path) -> PreTrainedModel:
-    """A classifier saved by `train.fine_tune`, in evaluation mode."""
-    model = AutoModelForSequenceClassification.from_pretrained(
+    """A fine-tuned model that was saved with its head, in evaluation mode."""
+    (saved,) = load_config(str(folder)).architectures
+    model = getattr(transformers, saved).from_pretrained(
         folder, attn_implementation=IMPLEMENTATION, dtype=torch.float32
     )
     return model.to(device()).eval()
@@ -228,7 +244,7 @@ class Encoded:
     pad: int
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.labels)
 
     @property
     def lengths(self) -> np.ndarray:
@@ -250,21 +266,194 @@ class Encoded:
             "attention_mask": torch.tensor(ones),
         }
 
+    def score(self, logits: np.ndarray, task: Task) -> dict[str, float]:
+        """The task's metrics of what `predict` gave for these examples, times 100."""
+        return tasks.score(logits, self.labels, task)
+
+    def majority(self, task: Task) -> dict[str, float]:
+        """The scores of always giving the commonest answer."""
+        return tasks.majority(self.labels, task)
+
+
+@dataclass(frozen=True)
+class Choices(Encoded):
+    """Examples of as many sequences each as there are choices, which follow one another.
+
+    Attributes:
+        ids, segments: of every sequence: those of example e start at e times the choices.
+        labels: ``[example]``, the number of the right choice.
+    """
+
+    @property
+    def count(self) -> int:
+        """Choices of each example."""
+        return len(self.ids) // len(self)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each example's longest choice."""
+        return super().lengths.reshape(len(self), -1).max(1) if len(self) else np.zeros(0, int)
+
+    def batch(self, rows: Sequence[int], length: int | None = None) -> dict[str, Tensor]:
+        """Model inputs ``[example, choice, token]`` for these rows."""
+        flat = [row * self.count + choice for row in rows for choice in range(self.count)]
+        tensors = super().batch(flat, length)
+        return {name: tensor.unflatten(0, (len(rows), -1)) for name, tensor in tensors.items()}
+
+
+@dataclass(frozen=True)
+class Windows(Encoded):
+    """Questions, each with overlapping windows on its context; a window is what is trained on.
+
+    Attributes:
+        ids, segments: of each window.
+        labels: ``[window, start and end]``, first and last piece of the answer; 0 and 0, which
+            is [CLS], where the window does not hold it.
+        offsets: of each window ``[piece, 2]``, characters of the context; -1 elsewhere.
+        question_of: ``[window]``, the number of its question.
+        contexts: of each question.
+        golds: people's answers to each question; none where it has none.
+    """
+
+    offsets: list[np.ndarray]
+    question_of: np.ndarray
+    contexts: list[str]
+    golds: list[list[str]]
+
+    def answers(self, logits: np.ndarray) -> spans.Answers:
+        """The best answer to each question, from what `predict` gave."""
+        return spans.decode(logits, self.offsets, self.question_of, self.contexts)
+
+    def score(self, logits: np.ndarray, task: Task) -> dict[str, float]:
+        """F1 and exact match, times 100, and more for SQuAD 2.0: see `spans.score`."""
+        return spans.score(self.answers(logits), self.golds, task.unanswerable)
+
+    def majority(self, task: Task) -> dict[str, float]:
+        """The scores of never answering: 0 where every question has an answer."""
+        none = 100 * float(np.mean([not gold for gold in self.golds]))
+        return dict.fromkeys(task.metrics, none)
+
 
 def encode(
     tokenizer: PreTrainedTokenizerBase, rows: "Dataset", task: Task, max_length: int
 ) -> Encoded:
-    """Tokenise a split; a pair that is too long loses tokens of its longer part."""
+    """Tokenise a split.
+
+    A pair that is too long loses tokens of its longer part; a context that is too long is
+    cut into windows.
+
+    Args:
+        max_length: word pieces of a sequence, specials included.
+
+    Raises:
+        BertstudyError: ``max_length`` leaves a window no room.
+    """
+    if task.kind == "spans":
+        return _windows(tokenizer, rows, task, max_length)
     texts = [list(rows[column]) for column in task.texts]
+    if task.kind == "choice":
+        texts = _completed(*texts)
     encoded = tokenizer(*texts, truncation=True, max_length=max_length, padding=False)
-    segments = encoded.get("token_type_ids") or [[0] * len(ids) for ids in encoded["input_ids"]]
-    kind = np.float64 if task.is_regression else np.int64
-    return Encoded(
+    number = np.float64 if task.is_regression else np.int64
+    return (Choices if task.kind == "choice" else Encoded)(
         ids=encoded["input_ids"],
-        segments=segments,
-        labels=np.asarray(rows["label"], dtype=kind),
+        segments=_segments(encoded),
+        labels=np.asarray(rows["label"], dtype=number),
         pad=tokenizer.pad_token_id,
     )
+
+
+def _segments(encoded: BatchEncoding) -> list[list[int]]:
+    """Token types; RoBERTa's tokenizer gives none."""
+    return encoded.get("token_type_ids") or [[0] * len(ids) for ids in encoded["input_ids"]]
+
+
+def _completed(first: list[str], second: list[str], *endings: list[str]) -> list[list[str]]:
+    """Pairs of the first sentence and of the second completed by each ending in turn."""
+    begun = list(zip(second, zip(*endings, strict=True), strict=True))
+    return [
+        [text for text in first for _ in endings],
+        [f"{start} {ending}" for start, choices in begun for ending in choices],
+    ]
+
+
+# Questions tokenised at a time: offsets as Python lists would fill the memory.
+QUESTIONS = 1000
+SHORTEST_WINDOW = 16  # word pieces
+
+
+def _windows(
+    tokenizer: PreTrainedTokenizerBase, rows: "Dataset", task: Task, max_length: int
+) -> Windows:
+    if max_length < SHORTEST_WINDOW:
+        raise BertstudyError(f"windows of {max_length} word pieces: at least {SHORTEST_WINDOW}")
+    ids, segments, offsets, labels, question_of = [], [], [], [], []
+    for start in range(0, len(rows), QUESTIONS):
+        part = rows[start : start + QUESTIONS]
+        encoded = _cut_in_windows(tokenizer, *(part[c] for c in task.texts), max_length)
+        ids += encoded["input_ids"]
+        segments += _segments(encoded)
+        for window, row in enumerate(encoded["overflow_to_sample_mapping"]):
+            offsets.append(_context_offsets(encoded, window))
+            labels.append(_target(offsets[-1], part["answers"][row]))
+            question_of.append(start + row)
+    return Windows(
+        ids=ids,
+        segments=segments,
+        labels=np.array(labels, np.int64).reshape(-1, 2),
+        pad=tokenizer.pad_token_id,
+        offsets=offsets,
+        question_of=np.array(question_of, np.int64),
+        contexts=list(rows[task.texts[1]]),
+        golds=[answers["text"] for answers in rows["answers"]],
+    )
+
+
+def _cut_in_windows(
+    tokenizer: PreTrainedTokenizerBase, questions: list[str], contexts: list[str], max_length: int
+) -> BatchEncoding:
+    """Windows that share a third of their pieces, as Devlin et al.'s share 128 of 384.
+
+    A question longer than a third is cut, so that the context always has another third.
+    """
+    third = max_length // 3
+    return tokenizer(
+        _cut(tokenizer, questions, third),
+        contexts,
+        truncation="only_second",
+        max_length=max_length,
+        stride=third,
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
+    )
+
+
+def _cut(tokenizer: PreTrainedTokenizerBase, texts: list[str], most: int) -> list[str]:
+    """Each text up to its ``most``-th word piece."""
+    encoded = tokenizer(
+        texts,
+        add_special_tokens=False,
+        truncation=True,
+        max_length=most,
+        return_offsets_mapping=True,
+    )
+    pairs = zip(texts, encoded["offset_mapping"], strict=True)
+    return [text[: at[-1][1]] if len(at) == most else text for text, at in pairs]
+
+
+def _context_offsets(encoded: BatchEncoding, window: int) -> np.ndarray:
+    """``[piece, 2]``, characters of the context from and to; -1 at other pieces."""
+    is_context = np.array([part == 1 for part in encoded.sequence_ids(window)])
+    offsets = np.array(encoded["offset_mapping"][window], np.int32)
+    return np.where(is_context[:, None], offsets, np.int32(-1))
+
+
+def _target(offsets: np.ndarray, answers: dict) -> tuple[int, int]:
+    """Where the first of people's answers stands; [CLS] where there is none."""
+    if not answers["text"]:
+        return 0, 0
+    begin = answers["answer_start"][0]
+    return spans.target(offsets, begin, begin + len(answers["text"][0]))
 
 
 def by_length(lengths: np.ndarray, size: int) -> Iterator[np.ndarray]:
@@ -293,19 +482,41 @@ def shuffled(
 
 @torch.inference_mode()
 def predict(model: PreTrainedModel, data: Encoded, batch_size: int = 64) -> np.ndarray:
-    """Logits of every example, ``[example, output]``, in the data's order."""
+    """Logits of every example, in the data's order.
+
+    Returns:
+        ``[example, output]``; for spans ``[window, start and end, piece]`` with -inf beyond
+        a window's own pieces.
+
+    Raises:
+        BertstudyError: there are no examples.
+    """
     model.eval()
     where = next(model.parameters()).device
-    logits: np.ndarray | None = None
+    found = []
     for rows in by_length(data.lengths, batch_size):
         batch = {n: t.to(where) for n, t in model_inputs(model, data.batch(rows)).items()}
-        out = model(**batch).logits.float().cpu().numpy()
-        if logits is None:
-            logits = np.empty((len(data), out.shape[1]), np.float32)
-        logits[rows] = out
-    if logits is None:
+        found.append((rows, logits_of(model, batch).float().cpu().numpy()))
+    if not found:
         raise BertstudyError("there are no examples to predict")
+    shape = found[-1][1].shape[1:]  # the longest are the last
+    logits = np.full((len(data), *shape), -np.inf, np.float32)
+    for rows, out in found:
+        logits[rows, ..., : out.shape[-1]] = out
     return logits
+
+
+def logits_of(model: PreTrainedModel, batch: dict[str, Tensor]) -> Tensor:
+    """The model's logits ``[example, output]``, for spans ``[window, start and end, piece]``.
+
+    Padding can neither start nor end a span: there the logits are -inf, so that neither the
+    loss nor a prediction depends on what else is in the batch.
+    """
+    out = model(**batch)
+    if "logits" in out:
+        return out.logits
+    both = torch.stack([out.start_logits, out.end_logits], 1)
+    return both.masked_fill(~batch["attention_mask"][:, None].bool(), -torch.inf)
 
 
 def model_inputs(model: PreTrainedModel, batch: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -127,3 +127,41 @@ def selection(measured: pd.DataFrame) -> Figure:
     axis.set_ylabel("effect of the best head (points)")
     axis.legend(fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return figure
+
+
+RUNGS = {  # of `ladder`: column, label, marker, colour
+    "majority": ("majority class", "|", "black"),
+    "words": ("bag of words", "D", BASELINE),
+    "scratch": ("from scratch", "o", LIGHT),
+    "pretrained": ("pre-trained", "o", DARK),
+}
+
+
+def ladder(table: pd.DataFrame) -> Figure:
+    """Each task's scores from the majority class up to the pre-trained encoder.
+
+    Small points are seeds; the large one is their mean with its 95 % interval.
+
+    Args:
+        table: as from `calibration.ladder`.
+    """
+    figure, (axis,) = _panels(1, 6.4, 1.1 + 0.45 * len(table))
+    for place, row in zip(range(len(table))[::-1], table.to_dict("records"), strict=True):
+        for column, (label, marker, color) in RUNGS.items():
+            shown = label if place == 0 else None
+            samples = np.atleast_1d(row[column])
+            if len(samples) == 1:
+                size = 14 if marker == "|" else 6
+                axis.plot(samples, place, marker, color=color, markersize=size, label=shown)
+                continue
+            axis.plot(samples, [place] * len(samples), ".", color=color, markersize=4, alpha=0.6)
+            mean, low, high = interval(samples)
+            style = {"fmt": marker, "color": color, "capsize": 3, "markersize": 7, "label": shown}
+            axis.errorbar(mean, place, xerr=[[mean - low], [high - mean]], **style)
+    names = [f"{row['task'].upper()}\n{METRIC_NAMES[row['metric']]}" for _, row in table.iterrows()]
+    axis.set_yticks(range(len(table))[::-1], names, fontsize=9)
+    axis.set_ylim(-0.6, len(table) - 0.4)
+    axis.set_xlabel("validation score (×100)")
+    axis.grid(axis="x", linewidth=0.3)
+    figure.legend(loc="outside upper center", ncols=4, fontsize=8, frameon=False)
+    return figure

@@ -268,12 +268,13 @@ def check(runs: Iterable[Run]) -> None:
         BertstudyError: from the study, its message led by the notebook's name.
     """
     for run in runs:
-        if not any("bertstudy.open(" in text for _, text, _ in _cells(run.notebook.path)):
+        opening = [text for _, text, _ in _cells(run.notebook.path) if "bertstudy.open(" in text]
+        if not opening:
             continue
         from bertstudy import study  # brings torch, so only once there is something to check
 
         try:
-            study.check(dict(run.parameters))
+            study.check(dict(run.parameters), any_kind="any_kind=True" in opening[0])
         except BertstudyError as error:
             raise BertstudyError(f"{run.notebook.name}: {error}") from error
 

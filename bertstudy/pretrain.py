@@ -2,8 +2,9 @@
 
 Devlin et al. (2019) §3.1, sized for two cores: dropout off (it keeps attention from its fast
 path on a CPU, and a short budget does not overfit), the vocabulary projected at masked places
-only, and, where the edition says so, depth grown in stages (Gong et al. 2019). Each step's
-examples depend on (seed, step) alone, so a killed run resumes exactly where it was.
+only, and, where the edition says so, word embeddings that start from co-occurrence counts and
+depth grown in stages (Gong et al. 2019). Each step's examples depend on (seed, step) alone, so a
+killed run resumes exactly where it was.
 """
 
 import json
@@ -12,26 +13,29 @@ import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from bertstudy import cooccurrence
 from bertstudy.editions import Architecture, Edition, PreTraining
 from bertstudy.encoder import quiet
 from bertstudy.errors import BertstudyError
 from bertstudy.paths import build
+from bertstudy.tasks import from_folder
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PAD, UNK, CLS, SEP, MASK = range(5)
 IGNORED = -100
-SYNTHETIC_SENTENCES = {"train": 300_000, "validation": 6_000}
+SYNTHETIC_SENTENCES = {"train": 800_000, "validation": 6_000}
 EVALUATION_BATCHES = 24
 SAVE_EVERY = 240  # seconds between two saved states
 LOG_EVERY = 200  # steps
@@ -80,14 +84,7 @@ def read_documents(corpus: Path, split: str) -> Iterator[list[str]]:
     Raises:
         BertstudyError: no such folder, split or column.
     """
-    from datasets import load_dataset
-
-    if not corpus.is_dir():
-        raise BertstudyError(f"corpus '{corpus}' is not a folder")
-    try:
-        rows = load_dataset(str(corpus), split=split)
-    except (ValueError, FileNotFoundError) as error:
-        raise BertstudyError(f"corpus '{corpus}' has no readable '{split}' split") from error
+    rows = from_folder(corpus, None, split, "pre-training")
     if "text" not in rows.column_names:
         raise BertstudyError(
             f"corpus '{corpus}' has no 'text' column; it has {', '.join(rows.column_names)}"
@@ -189,6 +186,7 @@ def text_key(edition: Edition, corpus: Path | None) -> str:
     else:
         files = sorted(file for file in Path(corpus).rglob("*") if file.is_file())
         facts = [f"{file.name} {file.stat().st_size}" for file in files]
+        facts.append(_SENTENCE_END.pattern)
     facts.append(json.dumps([asdict(edition.architecture), edition.pretraining.seed]))
     return sha256("\n".join(facts).encode()).hexdigest()[:16]
 
@@ -312,6 +310,11 @@ class Examples:
         return np.where(chosen & (fate >= 0.9), other, masked), targets
 
 
+def held_out_examples(text: Corpus, plan: PreTraining, architecture: Architecture) -> Examples:
+    """Examples at the plan's full length only, so that runs of different plans compare."""
+    return Examples(text, replace(plan, shorter=()), architecture.vocabulary)
+
+
 # Training -----------------------------------------------------------------------------------
 
 
@@ -331,6 +334,23 @@ def new_model(architecture: Architecture, layers: int, seed: int):
         attention_probs_dropout_prob=0.0,
     )
     return BertForPreTraining(config)
+
+
+@torch.no_grad()
+def start_from_counts(model, text: Corpus, plan: PreTraining) -> None:
+    """Word embeddings from co-occurrences, output biases from frequencies, both of ``text``.
+
+    The special tokens keep their random vectors. The spread is twice that of the random start:
+    at N(0, .02²) a piece's own vector would drown in those of its position and segment.
+    """
+    embeddings = model.bert.embeddings.word_embeddings.weight
+    vocabulary, width = embeddings.shape
+    found = cooccurrence.vectors(text.pieces, vocabulary, width, plan.window, plan.seed)
+    words = slice(len(SPECIAL), None)
+    embeddings[words] = found[words] * (0.04 / found[words].std())
+    counted = np.bincount(text.pieces, minlength=vocabulary) + 1.0
+    logp = np.log(counted / counted.sum())
+    model.cls.predictions.bias.copy_(torch.from_numpy(logp))
 
 
 def grow(model, architecture: Architecture, layers: int, seed: int):
@@ -400,14 +420,18 @@ class Run:
     """One pre-training run that can be killed at any moment and continued.
 
     The state (weights, both moments, counters) is written to ``folder`` every few minutes,
-    under a temporary name first.
+    under a temporary name first. ``text`` is the key of the text that is trained on: a state
+    of another text has other word pieces and is refused.
     """
 
-    def __init__(self, edition: Edition, folder: Path, minutes: float | None, device: str):
+    def __init__(
+        self, edition: Edition, folder: Path, minutes: float | None, device: str, text: str = ""
+    ):
         assert edition.architecture is not None
         assert edition.pretraining is not None
         self.architecture, self.plan = edition.architecture, edition.pretraining
         self.folder, self.minutes, self.device = folder, minutes, torch.device(device)
+        self.text = text
         self.step = self.tokens = self.since_growth = 0
         self.seconds = 0.0
         self.curve: list[dict[str, float]] = []
@@ -442,7 +466,9 @@ class Run:
     def train(self, train: Corpus, validation: Corpus) -> None:
         """Train until the budget is spent, logging speed and time left."""
         examples = Examples(train, self.plan, self.architecture.vocabulary)
-        held_out = Examples(validation, self.plan, self.architecture.vocabulary)
+        held_out = held_out_examples(validation, self.plan, self.architecture)
+        if self.step == 0 and self.plan.window:
+            start_from_counts(self.model, train, self.plan)
         started, saved = time.monotonic() - self.seconds, time.monotonic()
         bar = tqdm(total=100, unit="%", bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}")
         while self.share < 1.0:
@@ -501,6 +527,7 @@ class Run:
         state = self._counters() | {
             "layers": self.model.config.num_hidden_layers,
             "plan": _plan_of(self.architecture, self.plan),
+            "text": self.text,
             "sha256": digest,
         }
         os.replace(part, self.folder / f"state-{digest[:16]}.safetensors")
@@ -511,14 +538,18 @@ class Run:
                 old.unlink()
 
     def _load(self) -> None:
-        damaged = f"the saved state in {self.folder} is damaged; remove the folder"
+        damaged = f"the saved state in {self.folder} is damaged; --fresh starts anew"
         try:
             state = json.loads((self.folder / "state.json").read_text())
         except ValueError as error:
             raise BertstudyError(damaged) from error
         if state["plan"] != _plan_of(self.architecture, self.plan):
             raise BertstudyError(
-                f"{self.folder} holds a run of another plan; choose another --out or remove it"
+                f"{self.folder} holds a run of another plan, unfinished; --fresh removes it"
+            )
+        if state.get("text", self.text) != self.text:  # older states do not say
+            raise BertstudyError(
+                f"{self.folder} holds a run on another text, unfinished; --fresh removes it"
             )
         file = self.folder / f"state-{state['sha256'][:16]}.safetensors"
         if not file.exists() or sha256(file.read_bytes()).hexdigest() != state["sha256"]:
@@ -589,7 +620,8 @@ def pretrain(
 
     Raises:
         BertstudyError: nothing to pre-train, no corpus, an ``out`` that holds something else,
-            a damaged or foreign saved state, or a loss that is not finite.
+            a damaged or foreign saved state, another process at it, or a loss that is not
+            finite.
     """
     if edition.architecture is None or edition.pretraining is None:
         raise BertstudyError(
@@ -603,20 +635,25 @@ def pretrain(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     work = build() / "pretrain" / edition.name
     work.mkdir(parents=True, exist_ok=True)
-    text = work / f"text-{text_key(edition, corpus)}"
-    train, validation = prepare(edition, corpus, text)
-    if not resume:  # only now: a corpus that cannot be read must not cost the saved state
-        _drop_state(work)
-    run = Run(edition, work, minutes, device)
-    run.train(train, validation)
-    export(run, train, validation, text / "tokenizer", out)
-    _drop_state(work)
+    key = text_key(edition, corpus)
+    text = work / f"text-{key}"
+    try:
+        with FileLock(work / "lock", timeout=0):
+            train, validation = prepare(edition, corpus, text)
+            if not resume:  # only now: a corpus that cannot be read must not cost the state
+                _drop_state(work)
+            run = Run(edition, work, minutes, device, key)
+            run.train(train, validation)
+            export(run, train, validation, text / "tokenizer", out)
+            _drop_state(work)
+    except Timeout as error:
+        raise BertstudyError(f"another process is pre-training {edition.name} in {work}") from error
     return out
 
 
 def export(run: Run, train: Corpus, validation: Corpus, tokenizer: Path, out: Path) -> None:
     """Write the checkpoint in bf16 with tokenizer, numbers and card; then swap it in."""
-    held_out = Examples(validation, run.plan, run.architecture.vocabulary)
+    held_out = held_out_examples(validation, run.plan, run.architecture)
     model = run.model.to(torch.bfloat16)
     scores = evaluate(model.float(), held_out) | {"unigram_loss": unigram_loss(train, held_out)}
     numbers = {
@@ -654,6 +691,8 @@ def card(numbers: dict) -> str:
     a, held, plan = numbers["architecture"], numbers["held_out"], numbers["plan"]
     gain = held["unigram_loss"] - held["mlm_loss"]
     lengths = ", ".join(map(str, (plan["length"], *plan["shorter"])))
+    window = plan.get("window", 0)
+    starts = f"co-occurrences within {window} pieces" if window else "random vectors"
     growth = ", ".join(f"{layers} from {start:.0%}" for start, layers in plan["growth"])
     return f"""# BERT {a["layers"]} × {a["heads"]}, hidden size {a["hidden"]}
 
@@ -670,6 +709,7 @@ study the methods of the book, not for its scores.
 | seen in training | {numbers["tokens"]:,} word pieces in {numbers["steps"]:,} steps |
 | word pieces a step | {plan["batch_size"] * plan["length"]:,}, in sequences of {lengths} |
 | NSP negatives from the same document | {plan["near"]:.0%} |
+| word embeddings start from | {starts} |
 | depth by share of the budget | {growth or "full depth throughout"} |
 | peak learning rate, seed | {plan["learning_rate"]}, {plan["seed"]} |
 | wall time, device | {numbers["seconds"] / 60:.0f} min, {numbers["device"]} |

@@ -100,7 +100,14 @@ class Study:
 
         Args:
             longest: word pieces of an example, specials included.
+
+        Raises:
+            BertstudyError: the task is of choices or spans, which explorers do not show.
         """
+        if not task.is_of_whole:
+            raise BertstudyError(
+                f"explorers show no {task.kind}: choose a task other than {task.name}"
+            )
         if self.edition.source != "synthetic":
             written = yaml.safe_load(OWN_SENTENCES.read_text())[task.name]
             return [(tuple(texts), label) for texts, label in written[:count]]
@@ -215,8 +222,22 @@ class Study:
         record = self.store.measure(
             measurement, recipe, lambda: compute(self.fine_tuned(task, seed, start))
         )
-        live = start == "pretrained" and seed in self.edition.live_seeds
-        if self.recording and not live:
+        own = start == "pretrained" and task.name in self.edition.tasks
+        if self.recording and not (own and seed in self.edition.live_seeds):
+            self.store.ship(record)
+        return record
+
+    def measure_data(
+        self,
+        measurement: str,
+        task: Task,
+        compute: Callable[[], Mapping[str, Any]],
+        **parameters: Any,
+    ) -> Record:
+        """One record about a task's data alone, which no encoder has seen."""
+        data = {s: tasks.fingerprint(self.rows(task, s), task) for s in ("train", "validation")}
+        record = self.store.measure(measurement, {"task": task.name, **data, **parameters}, compute)
+        if self.recording:
             self.store.ship(record)
         return record
 
@@ -226,8 +247,8 @@ class Study:
         def compute(model: "PreTrainedModel") -> dict:
             data = self.encoded(task, "validation")
             return {
-                "scores": tasks.score(encoder.predict(model, data), data.labels, task),
-                "majority": tasks.majority(data.labels, task),
+                "scores": data.score(encoder.predict(model, data), task),
+                "majority": data.majority(task),
                 "examples": len(data),
             }
 
@@ -266,11 +287,14 @@ class Study:
         return pd.DataFrame(rows)
 
 
-def choose_tasks(chosen: Edition, wanted: str) -> tuple[str, ...]:
+def choose_tasks(chosen: Edition, wanted: str, any_kind: bool = False) -> tuple[str, ...]:
     """Task names from a parameter: "all" for the edition's own, or names with commas.
 
+    Args:
+        any_kind: also tasks of choices and of spans, which most sections cannot measure.
+
     Raises:
-        BertstudyError: an unknown task, or none.
+        BertstudyError: an unknown task, one of another kind, or none.
     """
     names = chosen.tasks if wanted == "all" else tuple(n.strip() for n in wanted.split(","))
     if not all(names) or not names:
@@ -278,8 +302,12 @@ def choose_tasks(chosen: Edition, wanted: str) -> tuple[str, ...]:
     for found in map(tasks.task, names):
         if found.trained_on:
             raise BertstudyError(
-                f"{found.name} is scored with a model fine-tuned on {found.trained_on}, "
-                "which no section does yet; choose another task"
+                f"{found.name} is not trained on: a model fine-tuned on "
+                f"{found.trained_on} answers it; choose {found.trained_on} or another task"
+            )
+        if not (any_kind or found.is_of_whole):
+            raise BertstudyError(
+                f"this section measures classes and scores; {found.name} asks for {found.kind}"
             )
     return tuple(dict.fromkeys(names))
 
@@ -296,7 +324,11 @@ def choose_seeds(chosen: Edition, wanted: int) -> tuple[int, ...]:
 
 
 def open_study(
-    edition_name: str = "mini", source: str = "", task: str = "all", seeds: int = 0
+    edition_name: str = "mini",
+    source: str = "",
+    task: str = "all",
+    seeds: int = 0,
+    any_kind: bool = False,
 ) -> Study:
     """Open an edition for a notebook and print what it is.
 
@@ -304,25 +336,29 @@ def open_study(
         source: "" for the edition's own data, "hub", "synthetic", or a local folder.
         task: "all" for the edition's tasks, or names separated by commas.
         seeds: how many seeds of fine-tuning; 0 for the edition's own.
+        any_kind: allow tasks of choices and of spans too.
 
     Raises:
         BertstudyError: any of them is not allowed; the message says what is.
     """
     chosen = edition(edition_name, source)
-    study = Study(chosen, choose_tasks(chosen, task), choose_seeds(chosen, seeds))
+    study = Study(chosen, choose_tasks(chosen, task, any_kind), choose_seeds(chosen, seeds))
     print(study)
     return study
 
 
-def check(parameters: Mapping[str, Any]) -> None:
+def check(parameters: Mapping[str, Any], any_kind: bool = False) -> None:
     """Refuse parameters that no study has, before any work; `bertstudy run` calls this.
+
+    Args:
+        any_kind: as the notebook opens its study.
 
     Raises:
         BertstudyError: unknown edition or task, no checkpoint, no data, seeds, layer, head or
             sequence length out of range.
     """
     chosen = edition(parameters.get("edition", "mini"), parameters.get("source", ""))
-    names = choose_tasks(chosen, parameters.get("task", "all"))
+    names = choose_tasks(chosen, parameters.get("task", "all"), any_kind)
     choose_seeds(chosen, parameters.get("seeds", 0))
     study = Study(chosen, names, chosen.seeds)
     config = study.config

@@ -24,29 +24,55 @@ def show(table: pd.DataFrame, places: int = 2) -> Styler:
     return style.format(precision=places, na_rep=ABSENT, escape="html")
 
 
+def _spread(scores: list[float]) -> str:
+    if len(scores) < 2:
+        return f"{scores[0]:.1f}" if scores else ABSENT
+    return f"{np.mean(scores):.1f} ± {np.std(scores, ddof=1):.1f}"
+
+
+RUNGS = {
+    "task": "task",
+    "metric": "metric",
+    "majority": "majority class",
+    "words": "bag of words",
+    "scratch": "from scratch (± sd over seeds)",
+    "pretrained": "pre-trained (± sd)",
+}
+
+
+def _rungs(table: pd.DataFrame, more: dict[str, str]) -> Styler:
+    """The scores a task has, and the columns ``more`` under their names."""
+    shown = table.assign(
+        **{start: table[start].map(_spread) for start in ("scratch", "pretrained")}
+    )
+    names = {name: title for name, title in RUNGS.items() if name in table} | more
+    return show(shown[list(names)].rename(columns=names), 1)
+
+
+def _bears(signal: bool | None) -> str:
+    return "not known (fewer than five seeds)" if signal is None else "yes" if signal else "no"
+
+
 def signals(table: pd.DataFrame) -> Styler:
     """`Study.signals` for readers: which tasks can bear claims at this scale."""
-    words = {True: "yes", False: "no", None: "not known (fewer than five seeds)"}
+    said = table.assign(seeds=table["pretrained"].map(len), signal=table["signal"].map(_bears))
+    more = {"errors": "margin (standard errors)", "signal": "bears claims", "seeds": "seeds"}
+    return _rungs(said, more)
 
-    def spread(scores: list[float]) -> str:
-        if len(scores) < 2:
-            return f"{scores[0]:.1f}" if scores else ABSENT
-        return f"{np.mean(scores):.1f} ± {np.std(scores, ddof=1):.1f}"
 
-    shown = table.assign(
-        scratch=table["scratch"].map(spread),
-        pretrained=table["pretrained"].map(spread),
-        seeds=table["pretrained"].map(len),
-        signal=[words[s] for s in table["signal"]],
+def ladder(table: pd.DataFrame) -> Styler:
+    """`calibration.judged` for readers: the steps, and what a task lacks to be calibrated."""
+    said = table.assign(
+        calibrated=np.where(table["calibrated"], "yes", "no: " + table["reason"]),
+        signal=table["signal"].map(_bears),
     )
-    names = {
-        "majority": "majority class",
-        "scratch": "from scratch (± sd over seeds)",
-        "pretrained": "pre-trained (± sd)",
-        "errors": "margin (standard errors)",
+    more = {
+        "gained": "gain of pre-training",
+        "gained_errors": "in standard errors",
         "signal": "bears claims",
+        "calibrated": "calibrated",
     }
-    return show(shown.rename(columns=names), 1)
+    return _rungs(said.drop(columns="metric"), more)  # the figure names it
 
 
 def side_by_side(table: pd.DataFrame) -> Styler:

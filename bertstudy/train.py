@@ -1,4 +1,4 @@
-"""Fine-tuning for classification and regression."""
+"""Fine-tuning for classification, regression, multiple choice and spans."""
 
 import math
 from collections.abc import Callable
@@ -12,9 +12,9 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 
 from bertstudy.editions import FineTuning
-from bertstudy.encoder import Encoded, model_inputs, predict, shuffled
+from bertstudy.encoder import Encoded, logits_of, model_inputs, predict, shuffled
 from bertstudy.errors import BertstudyError
-from bertstudy.tasks import Task, score
+from bertstudy.tasks import Task
 
 
 class TrainingDiverged(BertstudyError):
@@ -22,7 +22,13 @@ class TrainingDiverged(BertstudyError):
 
 
 def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy for classes, squared error for regression (one output)."""
+    """Cross-entropy for classes and choices, squared error for regression (one output).
+
+    For spans, logits ``[window, start and end, piece]`` and labels ``[window, start and end]``,
+    the mean cross-entropy of starts and ends.
+    """
+    if logits.ndim == 3:
+        return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten())
     if logits.size(-1) == 1:
         return F.mse_loss(logits[:, 0].float(), labels.float())
     return F.cross_entropy(logits.float(), labels)
@@ -49,7 +55,9 @@ def fine_tune(
     """Train ``model`` in place: AdamW, linear warm-up and decay, bf16 on a GPU.
 
     Args:
-        validation: scored after each epoch; nothing is selected on it.
+        model: with the head of the task's kind: `encoder.load_classifier`.
+        train, validation: from `encoder.encode`; the second is scored after each epoch, and
+            nothing is selected on it.
         seed: of the order of the batches and of dropout. The same seed gives the same
             numbers on the same machine with the same number of threads.
         after_epoch: called with the 1-based epoch and the model, for checkpoints.
@@ -93,7 +101,7 @@ def fine_tune(
             schedule.step()
             total += loss.item() * len(rows)
             bar.update()
-        scores = score(predict(model, validation), validation.labels, task)
+        scores = validation.score(predict(model, validation), task)
         epochs.append({"loss": total / len(train), "validation": scores})
         bar.set_postfix_str(f"epoch {epoch}: {task.metrics[0]} {scores[task.metrics[0]]:.1f}")
         if after_epoch is not None:
@@ -106,7 +114,7 @@ def fine_tune(
 def _loss(model: PreTrainedModel, data: Encoded, rows: np.ndarray, where: torch.device) -> Tensor:
     batch = {n: t.to(where) for n, t in model_inputs(model, data.batch(rows)).items()}
     with torch.autocast(where.type, torch.bfloat16, enabled=where.type == "cuda"):
-        logits = model(**batch).logits
+        logits = logits_of(model, batch)
     return loss_of(logits, torch.from_numpy(data.labels[rows]).to(where))
 
 

@@ -1,13 +1,16 @@
-"""Tiny random BERT and RoBERTa models, their tokenizers, and a forward pass written out by hand."""
+"""Tiny random models, tokenizers, a forward pass written out by hand, and folders like the hub."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import torch
+from datasets import Dataset
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import (
-    AutoModelForSequenceClassification,
     BertConfig,
+    BertForPreTraining,
     BertTokenizerFast,
     PreTrainedModel,
     RobertaConfig,
@@ -15,7 +18,8 @@ from transformers import (
 )
 
 from bertstudy.attention import IMPLEMENTATION
-from bertstudy.encoder import Encoded
+from bertstudy.encoder import HEADS, Encoded
+from bertstudy.tasks import Kind, task
 
 FAMILIES = ("bert", "roberta")
 VOCABULARY = 50
@@ -42,16 +46,17 @@ def tiny(
     dropout: float = 0.0,
     vocabulary: int = VOCABULARY,
     dtype: torch.dtype = torch.float64,
+    kind: Kind = "classification",
 ) -> PreTrainedModel:
-    """A classifier of width 4 a head whose every parameter is random, biases included.
+    """A model of width 4 a head whose every parameter is random, biases included.
 
     The maps are far from uniform, and what a layer adds is small beside what passes it by, the
     more so the deeper the model. With equal spreads the tokens of a random model grow alike
     from layer to layer until nothing done to the upper layers shows in the logits. In float64,
     so that two routes can be told apart from rounding on any machine.
     """
-    kind = BertConfig if family == "bert" else RobertaConfig
-    config = kind(
+    make = BertConfig if family == "bert" else RobertaConfig
+    config = make(
         vocab_size=vocabulary,
         hidden_size=4 * heads,
         num_hidden_layers=layers,
@@ -65,9 +70,7 @@ def tiny(
         layer_norm_eps=1e-12,
         pad_token_id=PAD[family],
     )
-    model = AutoModelForSequenceClassification.from_config(
-        config, attn_implementation=implementation, dtype=dtype
-    )
+    model = HEADS[kind].from_config(config, attn_implementation=implementation, dtype=dtype)
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -127,8 +130,10 @@ def by_hand(
 ) -> Tensor:
     """Logits ``[example, output]`` in float64: one example, one layer, one head at a time.
 
-    Padding is left out, not masked. The four functions change a head's ``[query, key]``,
-    ``[query, key]``, ``[key, width]`` and ``[query, width]`` matrices.
+    With a head for spans ``[example, start and end, token]``, all of one length; a model for
+    choices is given its sequences one by one. Padding is left out, not masked. The four
+    functions change a head's ``[query, key]``, ``[query, key]``, ``[key, width]`` and
+    ``[query, width]`` matrices.
     """
     weights = {name: value.double() for name, value in model.state_dict().items()}
     base = next(name.split(".")[0] for name in weights)
@@ -151,7 +156,7 @@ def by_hand(
             wide = F.gelu(_linear(weights, f"{at}intermediate.dense", middle))
             out = _linear(weights, f"{at}output.dense", wide)
             hidden = _norm(weights, f"{at}output.LayerNorm", out + middle)
-        rows.append(_head(weights, base, hidden[0]))
+        rows.append(_head(weights, base, hidden))
     return torch.stack(rows)
 
 
@@ -176,11 +181,12 @@ def _embed(weights: dict[str, Tensor], base: str, example: dict[str, Tensor]) ->
     return _norm(weights, f"{at}LayerNorm", total)
 
 
-def _head(weights: dict[str, Tensor], base: str, first: Tensor) -> Tensor:
-    if base == "bert":
-        return _linear(weights, "classifier", _linear(weights, "bert.pooler.dense", first).tanh())
-    inner = _linear(weights, "classifier.dense", first).tanh()
-    return _linear(weights, "classifier.out_proj", inner)
+def _head(weights: dict[str, Tensor], base: str, hidden: Tensor) -> Tensor:
+    if "qa_outputs.weight" in weights:
+        return _linear(weights, "qa_outputs", hidden).T
+    inner = "classifier.dense" if "classifier.dense.weight" in weights else f"{base}.pooler.dense"
+    outer = "classifier.out_proj" if inner.startswith("classifier") else "classifier"
+    return _linear(weights, outer, _linear(weights, inner, hidden[0]).tanh())
 
 
 # Tokenizers -------------------------------------------------------------------------------------
@@ -210,3 +216,57 @@ def bytelevel_tokenizer() -> RobertaTokenizerFast:
     )
     learner._tokenizer.post_processor = RobertaProcessing(("</s>", 2), ("<s>", 0))
     return RobertaTokenizerFast(tokenizer_object=learner._tokenizer)
+
+
+# Laid out like the hub ----------------------------------------------------------------------------
+
+
+def lay_out(root: Path, name: str = "mrpc", **splits: dict[str, list]) -> str:
+    """Add a task's data to a folder laid out like the hub: parquet, and a card that lists it."""
+    found = task(name)
+    folder = root / found.dataset
+    (folder / found.config).mkdir(parents=True, exist_ok=True)
+    for split, rows in splits.items():
+        file = folder / found.config / f"{split}-00000-of-00001.parquet"
+        Dataset.from_dict(rows).to_parquet(file)
+    listing = ""
+    for config in sorted(path for path in folder.iterdir() if path.is_dir()):
+        listing += f"- config_name: {config.name}\n  data_files:\n"
+        for file in sorted(config.iterdir()):
+            split = file.name.split("-")[0]
+            listing += f"  - split: {split}\n    path: {config.name}/{file.name}\n"
+    (folder / "README.md").write_text(f"---\nconfigs:\n{listing}---\n")
+    return str(root)
+
+
+def hub_checkpoint(folder: Path, positions: int = 128) -> dict[str, Tensor]:
+    """A tiny random BERT in the form of the hub's bert-base-uncased; returns its weights.
+
+    That file is of 2018: LayerNorm's weight and bias are called gamma and beta, and the
+    pre-training heads are there.
+    """
+    tokenizer = wordpiece_tokenizer()
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=positions,
+    )
+    torch.manual_seed(0)
+    weights = {n: t.clone() for n, t in BertForPreTraining(config).state_dict().items()}
+    for name, tensor in weights.items():
+        if "LayerNorm" in name:
+            tensor += 0.1 * torch.randn(tensor.shape)
+    config.architectures = ["BertForMaskedLM"]
+    config.save_pretrained(folder)
+    old = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+    stored = {}
+    for name, tensor in weights.items():
+        for new, first in old.items():
+            name = name.replace(new, first)
+        stored[name] = tensor.clone()
+    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+    tokenizer.save_pretrained(folder)
+    return weights

@@ -211,3 +211,8 @@ def test_sweep_on_a_gpu_equals_separate_forwards(family, kind):
     expected = plain_loop(model, data, kind)
     sweep = disable_each(model.cuda(), data, kind)
     np.testing.assert_allclose(sweep.heads, expected[1], rtol=0, atol=1e-3)
+
+
+def test_models_of_other_tasks_are_refused():
+    with pytest.raises(BertstudyError, match="not BertForMultipleChoice"):
+        disable_each(tiny("bert", layers=2, kind="choice"), examples("bert"))

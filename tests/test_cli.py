@@ -50,6 +50,7 @@ BAD = {
     "book not run": (["build"], "is missing for edition mini: bertstudy run secrets/4-6"),
     "corpus": (["pretrain", "--corpus", "nowhere"], "--corpus nowhere is not a folder"),
     "minutes": (["pretrain", "--minutes", "-1"], "Invalid value for '--minutes'"),
+    "submit": (["submit", "--task", "snli"], "GLUE has no task 'snli'; allowed: cola, sst2"),
     "doctor": (["doctor", "--edition", "tiny"], "unknown edition 'tiny'"),
 }
 
@@ -63,6 +64,13 @@ def test_bad_input_gets_one_line_and_status_2(home, nothing_runs, words, message
     assert line.startswith("bertstudy: ")
     assert message in line
     assert not (home / "build").exists() or words == ["build"]
+
+
+def test_synthetic_predictions_are_not_for_glue(tmp_path):
+    result = call("submit", "--edition", "mini", "--task", "rte", "--out", str(tmp_path / "out"))
+    assert result.exit_code == 1
+    assert "left out: GLUE scores its own test rows" in result.stdout
+    assert not (tmp_path / "out").exists()
 
 
 def test_no_words_at_all_show_the_help():
@@ -115,7 +123,7 @@ def test_refused_pretraining_keeps_the_saved_state(home):  # noqa: F811
 
 
 def test_a_study_can_refuse_its_parameters_before_any_work(home, nothing_runs, monkeypatch):  # noqa: F811
-    def refuse(parameters):
+    def refuse(parameters, **_):
         raise BertstudyError(f"unknown task {parameters['task']}")
 
     stand_in = SimpleNamespace(check=refuse)  # the real one brings torch
@@ -228,7 +236,9 @@ def test_requirements_pin_everything_that_is_declared():
     text = (PROJECT / "requirements.txt").read_text().splitlines()
     pins = [Requirement(line) for line in text if line and not line.startswith("#")]
     pinned = {pin.name.lower(): pin for pin in pins}
+    optional = ("nltk", "spacy")  # annotators that neither the book nor its tests need
     declared = [Requirement(text) for text in requires("bertstudy")]
+    declared = [wanted for wanted in declared if wanted.name not in optional]
 
     for wanted in declared:
         (pin,) = pinned[wanted.name.lower()].specifier

@@ -1,14 +1,29 @@
 """Loading, batches and the head, for both families and their tokenizers."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from models import FAMILIES, PAD, bytelevel_tokenizer, examples, inputs, tiny, wordpiece_tokenizer
+from models import (
+    FAMILIES,
+    PAD,
+    SENTENCES,
+    by_hand,
+    bytelevel_tokenizer,
+    examples,
+    hub_checkpoint,
+    inputs,
+    tiny,
+    wordpiece_tokenizer,
+)
 from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
 from bertstudy.attention import UniformHeads, edited
 from bertstudy.encoder import (
+    Choices,
+    Windows,
     by_length,
     checkpoint_hash,
     classify,
@@ -26,7 +41,7 @@ from bertstudy.errors import BertstudyError
 from bertstudy.tasks import task
 
 TOKENIZERS = {"bert": wordpiece_tokenizer, "roberta": bytelevel_tokenizer}
-VOCABULARY = 400
+PIECES = 400  # as many as either tokenizer has
 
 
 @pytest.fixture(params=FAMILIES)
@@ -37,7 +52,7 @@ def family(request):
 @pytest.fixture
 def checkpoint(tmp_path, family):
     """A folder as `bertstudy pretrain` or the hub gives it: encoder and tokenizer, no head."""
-    model = tiny(family, 2, vocabulary=VOCABULARY, dtype=torch.float32)
+    model = tiny(family, 2, vocabulary=PIECES, dtype=torch.float32)
     model.base_model.save_pretrained(tmp_path)
     TOKENIZERS[family]().save_pretrained(tmp_path)
     return str(tmp_path)
@@ -91,6 +106,230 @@ def test_long_pairs_lose_tokens_of_the_longer_part(checkpoint, family, limit):
     kept = tokenizer("cat", add_special_tokens=False)["input_ids"]
     assert data.ids[0][1 : 1 + len(kept)] == kept, "the short part is whole"
     assert data.ids[0][-1] == tokenizer.sep_token_id
+
+
+# Choices ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def swag():
+    """Two beginnings with four endings each, of unlike lengths."""
+    endings = {
+        f"ending{n}": [f"barked{' at the cat' * n}.", f"sailed{' at dawn' * (3 - n)}."]
+        for n in range(4)
+    }
+    return Dataset.from_dict(
+        {
+            "startphrase": ["The dog laughed. Nobody", "Seven ships. The bird"],
+            "sent1": ["The dog laughed.", "Seven ships."],
+            "sent2": ["Nobody", "The bird"],
+            **endings,
+            "label": [2, 0],
+        }
+    )
+
+
+def test_choices_are_pairs_of_the_beginning_and_each_completion(checkpoint, family, swag):
+    tokenizer = load_tokenizer(checkpoint)
+    data = encode(tokenizer, swag, task("swag"), 40)
+    assert isinstance(data, Choices)
+    assert (len(data), data.count) == (2, 4)
+    assert data.labels.tolist() == [2, 0]
+    for row, example in enumerate(swag):
+        pairs = [
+            tokenizer(example["sent1"], f"{example['sent2']} {example[f'ending{n}']}")
+            for n in range(4)
+        ]
+        assert data.ids[4 * row : 4 * row + 4] == [pair["input_ids"] for pair in pairs]
+        assert data.lengths[row] == max(len(pair["input_ids"]) for pair in pairs)
+        batch = model_inputs(tiny(family, 1), data.batch([row]))
+        expected = tokenizer.pad(pairs, return_tensors="pt")
+        for name, tensor in batch.items():
+            assert torch.equal(tensor, expected[name][None])
+
+
+def choices(family, lengths=((7, 2, 12, 5), (3, 9, 4, 8), (6, 6, 6, 6))):
+    flat = examples(family, tuple(n for example in lengths for n in example))
+    return Choices(flat.ids, flat.segments, np.array([2, 0, 3]), flat.pad), flat
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 64])
+def test_each_choice_has_the_logit_it_would_have_alone(family, batch_size):
+    model, (data, flat) = tiny(family, 3, kind="choice"), choices(family)
+    found = predict(model, data, batch_size)
+    batch = model_inputs(model, flat.batch(range(12)))
+    expected = by_hand(model, batch).view(3, 4)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    hits = (expected.argmax(-1).numpy() == data.labels).mean()
+    assert data.score(found, task("swag")) == {"accuracy": pytest.approx(100 * hits)}
+    assert data.majority(task("swag"))["accuracy"] == pytest.approx(100 / 3)
+
+
+def evenly(layer, head):
+    """A change for `by_hand`: the named head attends evenly."""
+
+    def change(at, which, probs):
+        return torch.full_like(probs, 1 / len(probs)) if (at, which) == (layer, head) else probs
+
+    return change
+
+
+def test_edits_act_on_models_for_choices(family):
+    model, (data, flat) = tiny(family, 3, kind="choice"), choices(family)
+    before = predict(model, data)
+    with edited(model, UniformHeads([(1, 2)])):
+        within = predict(model, data)
+    batch = model_inputs(model, flat.batch(range(12)))
+    expected = by_hand(model, batch, probs=evenly(1, 2)).view(3, 4)
+    np.testing.assert_allclose(within, expected, rtol=0, atol=1e-5)
+    assert np.abs(within - before).max() > 1e-3
+    assert np.array_equal(predict(model, data), before)
+
+
+# Windows ------------------------------------------------------------------------------------------
+
+LONG = " ".join(SENTENCES)
+
+
+def asked(*answers, question="Does the dog chase the cat?", context=LONG):
+    """One question a given answer, which is a text of the context, or None."""
+    found = [
+        {"text": [], "answer_start": []}
+        if answer is None
+        else {"text": [answer, "x"], "answer_start": [context.index(answer), 0]}
+        for answer in answers
+    ]
+    columns = {"question": [question] * len(found), "context": [context] * len(found)}
+    return Dataset.from_dict(columns | {"answers": found})
+
+
+def test_a_short_context_is_one_window(checkpoint, family):
+    tokenizer = load_tokenizer(checkpoint)
+    context = "The dog chase the cat."
+    data = encode(tokenizer, asked("the cat", context=context), task("squad"), 128)
+    expected = tokenizer("Does the dog chase the cat?", context)
+    assert isinstance(data, Windows)
+    assert data.ids == [expected["input_ids"]]
+    if family == "bert":
+        assert data.segments == [expected["token_type_ids"]]
+    first, last = data.labels[0]
+    kept = tokenizer.decode(data.ids[0][first : last + 1]).strip().lower()
+    assert kept == "the cat"
+
+
+@pytest.mark.parametrize("max_length", [40, 64])
+def test_windows_cover_the_context_and_overlap(checkpoint, family, max_length):
+    tokenizer = load_tokenizer(checkpoint)
+    whole = tokenizer(LONG, add_special_tokens=False, return_offsets_mapping=True)
+    data = encode(tokenizer, asked("half"), task("squad"), max_length)
+    question = tokenizer("Does the dog chase the cat?", add_special_tokens=False)["input_ids"]
+    kept = []
+    for ids, offsets in zip(data.ids, data.offsets, strict=True):
+        assert len(ids) == len(offsets) <= max_length
+        context = np.flatnonzero(offsets[:, 0] >= 0)
+        kept.append([tuple(pair) for pair in offsets[context].tolist()])
+        assert [ids[at] for at in context] == [
+            whole["input_ids"][whole["offset_mapping"].index(pair)] for pair in kept[-1]
+        ]
+        shown = question[: max_length // 3]
+        assert ids[1 : 1 + len(shown)] == shown
+    assert len(data) > 2
+    assert sorted({pair for window in kept for pair in window}) == whole["offset_mapping"]
+    for first, second in pairwise(kept):
+        assert first[-(max_length // 3) :] == second[: max_length // 3]
+
+
+def test_each_windows_target_is_its_answer_or_cls(checkpoint):
+    wanted = ["lowly worm", "Seven ships", "old harbour", "chase the dog", None]
+    data = encode(load_tokenizer(checkpoint), asked(*wanted), task("squad_v2"), 48)
+    for number, answer in enumerate(wanted):
+        windows = np.flatnonzero(data.question_of == number)
+        texts = set()
+        for window in windows:
+            first, last = data.labels[window]
+            inside = data.offsets[window][[first, last]]
+            texts.add(LONG[inside[0, 0] : inside[1, 1]] if first else None)
+            held = {tuple(pair) for pair in data.offsets[window].tolist()}
+            begin = LONG.index(answer) if answer else -2
+            ends = {stop for _, stop in held}
+            whole = any(b == begin for b, _ in held) and begin + len(answer or "") in ends
+            assert bool(first) == whole
+        assert texts <= {answer, None}
+        assert answer in texts
+    assert data.golds == [[a, "x"] if a else [] for a in wanted]
+    assert data.contexts == [LONG] * 5
+
+
+def test_right_logits_give_the_right_answers_back(checkpoint):
+    """Peaks at the targets, as a model that has learnt everything would put them."""
+    wanted = ["lowly worm", "The cat sat", "dawn", "Nobody laughed"]
+    data = encode(load_tokenizer(checkpoint), asked(*wanted), task("squad"), 48)
+    logits = np.zeros((len(data), 2, 48), np.float32)
+    for window, (first, last) in enumerate(data.labels):
+        logits[window, 0, first] = logits[window, 1, last] = 1
+    assert data.answers(logits).texts == tuple(wanted)
+    assert data.score(logits, task("squad")) == {"exact": 100, "token_f1": 100}
+    assert data.majority(task("squad")) == {"exact": 0, "token_f1": 0}
+
+
+def test_never_answering_is_right_where_there_is_no_answer(checkpoint):
+    data = encode(load_tokenizer(checkpoint), asked("dawn", None, None, None), task("squad_v2"), 64)
+    assert data.majority(task("squad_v2")) == {"exact": 75, "token_f1": 75}
+    logits = np.zeros((len(data), 2, 64), np.float32)
+    logits[:, :, 0] = 1
+    found = data.score(logits, task("squad_v2"))
+    assert (found["exact"], found["token_f1"]) == (75, 75)
+
+
+def test_a_long_question_leaves_the_context_room(checkpoint):
+    tokenizer = load_tokenizer(checkpoint)
+    rows = asked("dawn", question="the dog " * 50)
+    data = encode(tokenizer, rows, task("squad"), 30)
+    pieces = tokenizer("the dog " * 50, add_special_tokens=False)["input_ids"]
+    assert all(ids[1:11] == pieces[:10] for ids in data.ids)
+    assert min(int((offsets[:, 0] >= 0).sum()) for offsets in data.offsets[:-1]) >= 15
+    assert (data.labels > 0).all(1).any()
+
+
+def test_windows_without_room_are_refused(checkpoint):
+    with pytest.raises(BertstudyError, match="windows of 15 word pieces: at least 16"):
+        encode(load_tokenizer(checkpoint), asked("dawn"), task("squad"), 15)
+    data = encode(load_tokenizer(checkpoint), asked("dawn"), task("squad"), 16)
+    assert (data.labels > 0).all(1).any()
+
+
+def test_many_questions_are_tokenised_in_parts(checkpoint, monkeypatch):
+    tokenizer = load_tokenizer(checkpoint)
+    rows = asked("dawn", "half", None, "ragged", "mat")
+    whole = encode(tokenizer, rows, task("squad_v2"), 40)
+    monkeypatch.setattr("bertstudy.encoder.QUESTIONS", 2)
+    parts = encode(tokenizer, rows, task("squad_v2"), 40)
+    assert parts.ids == whole.ids
+    assert np.array_equal(parts.labels, whole.labels)
+    assert np.array_equal(parts.question_of, whole.question_of)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_starts_and_ends_are_those_of_each_window_alone(family, batch_size):
+    model, data = tiny(family, 3, kind="spans"), examples(family, (7, 4, 12, 5))
+    found = predict(model, data, batch_size)
+    assert found.shape == (4, 2, 12)
+    for row, length in enumerate(data.lengths):
+        expected = by_hand(model, model_inputs(model, data.batch([row])))[0]
+        np.testing.assert_allclose(found[row, :, :length], expected, rtol=0, atol=1e-5)
+        assert (found[row, :, length:] == -np.inf).all()
+
+
+def test_edits_act_on_models_for_spans(family):
+    model, data = tiny(family, 3, kind="spans"), examples(family, (9, 9, 9))
+    before = predict(model, data)
+    with edited(model, UniformHeads([(1, 2)])):
+        within = predict(model, data)
+    batch = model_inputs(model, data.batch(range(3)))
+    expected = by_hand(model, batch, probs=evenly(1, 2))
+    np.testing.assert_allclose(within, expected, rtol=0, atol=1e-5)
+    assert np.abs(within - before).max() > 1e-3
+    assert np.array_equal(predict(model, data), before)
 
 
 # Batches ----------------------------------------------------------------------------------------
@@ -205,7 +444,7 @@ def test_the_same_seed_gives_the_same_weights(checkpoint):
 
 
 def test_the_encoder_is_the_checkpoints_and_only_the_head_is_fresh(checkpoint, family):
-    stored = state(tiny(family, 2, vocabulary=VOCABULARY, dtype=torch.float32))
+    stored = state(tiny(family, 2, vocabulary=PIECES, dtype=torch.float32))
     loaded = load_classifier(checkpoint, task("sst2"), seed=3)
     assert all(name.startswith("classifier.") for name in changed(stored, state(loaded)))
     assert not loaded.training
@@ -242,6 +481,38 @@ def test_from_scratch_shares_nothing_with_the_checkpoint(checkpoint, family):
     assert not changed(
         scratch, state(load_classifier(checkpoint, task("sst2"), seed=3, pretrained=False))
     )
+
+
+def test_a_checkpoint_in_the_hubs_form_keeps_every_weight(tmp_path):
+    """Its LayerNorm has the names of 2018, and its pre-training heads are left out."""
+    stored = hub_checkpoint(tmp_path)
+    for name in ("sst2", "swag", "squad"):
+        loaded = state(load_classifier(str(tmp_path), task(name), seed=0))
+        encoder = {n for n in loaded if n.startswith("bert.")}
+        assert all(torch.equal(loaded[n], stored[n]) for n in encoder)
+        assert len(encoder) > 30
+    assert load_tokenizer(str(tmp_path)).tokenize("The cat!") == ["the", "cat", "!"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "saved"),
+    [("swag", (3, 4), "ForMultipleChoice"), ("squad", (12, 2, 12), "ForQuestionAnswering")],
+)
+def test_heads_for_choices_and_spans(checkpoint, family, tmp_path, name, shape, saved):
+    model = load_classifier(checkpoint, task(name), seed=0)
+    stored = state(tiny(family, 2, vocabulary=PIECES, dtype=torch.float32))
+    own = state(model)
+    shared = own.keys() & stored.keys()
+    assert all(torch.equal(own[n], stored[n]) for n in shared if "classifier" not in n)
+    assert len(shared) > 30
+    data, flat = choices(family)
+    data = data if name == "swag" else flat
+    assert predict(model, data).shape == shape
+    model.save_pretrained(tmp_path / "tuned")
+    again = load_finetuned(tmp_path / "tuned")
+    assert type(again).__name__.endswith(saved)
+    assert np.array_equal(predict(again, data), predict(model, data))
+    assert not changed(own, state(load_classifier(checkpoint, task(name), seed=0)))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bertstudy import figures, tables
+from bertstudy import calibration, figures, tables
 from bertstudy.papers import secrets
 from bertstudy.store import Record
 
@@ -86,3 +86,41 @@ def test_provenance_tells_recorded_from_computed():
     assert "2 results computed on this machine, 1 recorded" in said
     assert said.count("torch 2, commit abc") == 2
     assert "<x>" not in tables.Provenance(records, "bertstudy run <x>")._repr_html_()
+
+
+LADDER = pd.DataFrame(
+    [
+        {"task": "rte", "metric": "accuracy", "majority": 50.0, "words": 62.0,
+         "scratch": [59.0, 61.0], "pretrained": [70.0, 72.0]},
+        {"task": "squad", "metric": "token_f1", "majority": 4.0, "words": np.nan,
+         "scratch": [20.0, 22.0], "pretrained": [50.0]},
+    ]
+)  # fmt: skip
+
+
+def test_a_ladder_has_a_row_a_task_and_says_its_units():
+    (axis,) = figures.ladder(LADDER).axes
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert set(names) == {"RTE\naccuracy (%)", "SQUAD\nF1 (%)"}
+    assert axis.get_xlabel() == "validation score (×100)"
+    means = [float(line.get_xdata()[0]) for line in axis.lines if line.get_markersize() == 7]
+    assert 71.0 in means
+    assert 60.0 in means
+
+
+def test_a_ladder_of_one_task_has_all_rungs_in_its_legend():
+    figure = figures.ladder(LADDER.head(1))
+    (legend,) = figure.legends
+    assert [t.get_text() for t in legend.get_texts()] == [
+        label for label, _, _ in figures.RUNGS.values()
+    ]
+
+
+def test_the_ladders_table_says_what_is_missing():
+    shown = tables.ladder(calibration.judged(LADDER.head(1))).to_html()
+    assert "60.0 ± 1.4" in shown
+    assert "yes" in shown
+    low = LADDER.head(1).assign(words=69.0)
+    assert "no: pre-trained is +2.0 over the bag of words" in (
+        tables.ladder(calibration.judged(low)).to_html()
+    )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from filelock import FileLock
 from scipy.stats import binomtest
 from transformers import AutoModel, AutoTokenizer
 
@@ -24,10 +25,12 @@ from bertstudy.pretrain import (
     Examples,
     Run,
     grow,
+    held_out_examples,
     losses,
     new_model,
     prepare,
     split_sentences,
+    start_from_counts,
     tokenize,
     train_tokenizer,
     unigram_loss,
@@ -37,6 +40,7 @@ PLAN = PreTraining(tokens=16 * 8 * 12, batch_size=8, length=16, warmup=0.25, see
 SHAPE = Architecture(layers=2, heads=2, hidden=8, vocabulary=700, positions=16)
 GROWING = replace(PLAN, growth=((0.0, 1), (0.3, 2)))
 MIXED = replace(PLAN, shorter=(8, 12), near=0.5)
+COUNTED = replace(PLAN, window=2)
 MOST = 2000  # above every piece
 
 
@@ -112,12 +116,12 @@ def test_a_local_corpus_is_read(tmp_path):
     Dataset.from_dict(rows).to_parquet(tmp_path / "train-00000-of-00001.parquet")
     found = list(pretrain.documents(tmp_path, "train", seed=0))
     assert found == [["One is here.", "Two is there.", "Three."], ["Four.", "Five."]]
-    with pytest.raises(BertstudyError, match="no readable 'validation' split"):
+    with pytest.raises(BertstudyError, match="no data for pre-training/validation"):
         list(pretrain.documents(tmp_path, "validation", seed=0))
 
 
 def test_a_corpus_that_is_none_is_refused(tmp_path):
-    with pytest.raises(BertstudyError, match="is not a folder"):
+    with pytest.raises(BertstudyError, match="is not there"):
         list(pretrain.documents(tmp_path / "nowhere", "train", seed=0))
     Dataset.from_dict({"words": ["a"]}).to_parquet(tmp_path / "train-00000-of-00001.parquet")
     with pytest.raises(BertstudyError, match="no 'text' column; it has words"):
@@ -267,6 +271,25 @@ def test_growth_repeats_the_layers_and_keeps_the_rest(before, after):
     assert first.output.dense.weight is not second.output.dense.weight, "copies, not the same"
 
 
+def test_a_start_from_counts_knows_the_frequencies_and_leaves_special_tokens():
+    text = corpus(30)
+    fresh, counted = new_model(SHAPE, 1, 0), new_model(SHAPE, 1, 0)
+    start_from_counts(counted, text, COUNTED)
+    before, after = (m.bert.embeddings.word_embeddings.weight for m in (fresh, counted))
+    assert torch.equal(before[:5], after[:5])
+    assert after[5:].std().item() == pytest.approx(0.04, rel=1e-4)
+    assert counted.cls.predictions.decoder.weight is after  # still tied
+    bias = counted.cls.predictions.bias
+    assert bias.exp().sum().item() == pytest.approx(1.0, rel=1e-5)
+    assert bias[5].item() == pytest.approx(np.log(2 / (len(text.pieces) + 700)), rel=1e-5)
+    assert bias[699].item() == pytest.approx(np.log(1 / (len(text.pieces) + 700)), rel=1e-5)
+
+
+def test_held_out_examples_have_the_full_length_only():
+    found = held_out_examples(corpus(), MIXED, SHAPE)
+    assert {found.batch(step, 2)["input_ids"].shape[1] for step in range(9)} == {16}
+
+
 def test_losses_equal_the_stock_models():
     model, batch = new_model(SHAPE, 2, seed=0), Examples(corpus(), PLAN, 700).batch(0, 32)
     mlm, nsp, hits = losses(model, batch)
@@ -333,7 +356,7 @@ def test_the_same_plan_gives_the_same_weights(tmp_path):
 @pytest.mark.usefixtures("saves_every_step")
 @pytest.mark.parametrize(
     ("plan", "stop"),
-    [(PLAN, 1), (PLAN, 8), (GROWING, 3), (GROWING, 4), (GROWING, 8), (MIXED, 5)],
+    [(PLAN, 1), (PLAN, 8), (GROWING, 3), (GROWING, 4), (GROWING, 8), (MIXED, 5), (COUNTED, 5)],
 )
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path, plan, stop):
     """Growth comes before the fifth of twelve steps."""
@@ -370,8 +393,8 @@ class TestSavedState:
         run(tmp_path, stop=3)
         return tmp_path
 
-    def open(self, folder, plan=PLAN):
-        return Run(edition(plan), folder, minutes=None, device="cpu")
+    def open(self, folder, plan=PLAN, text=""):
+        return Run(edition(plan), folder, None, "cpu", text)
 
     def test_one_state_is_kept(self, folder):
         assert self.open(folder).step == 3
@@ -413,6 +436,11 @@ class TestSavedState:
     def test_another_plan_is_refused(self, folder):
         with pytest.raises(BertstudyError, match="another plan"):
             self.open(folder, replace(PLAN, learning_rate=2e-3))
+
+    def test_another_text_is_refused(self, folder):
+        """Its word pieces have other numbers."""
+        with pytest.raises(BertstudyError, match="another text, unfinished; --fresh"):
+            self.open(folder, text="other")
 
 
 def test_the_rate_rises_falls_and_ramps_after_growth(tmp_path):
@@ -556,3 +584,14 @@ def test_what_cannot_be_pretrained_is_refused(home, changes, message):
     with pytest.raises(BertstudyError, match=message):
         pretrain.pretrain(replace(edition(), **changes), out=home / "made")
     assert not (home / "made").exists()
+
+
+def test_a_second_run_of_an_edition_is_refused_and_spoils_nothing(home):
+    work = home / "home/build/pretrain/tiny"
+    work.mkdir(parents=True)
+    with (
+        FileLock(work / "lock"),
+        pytest.raises(BertstudyError, match="another process is pre-training tiny"),
+    ):
+        pretrain.pretrain(edition(), out=home / "out")
+    assert not (home / "out").exists()

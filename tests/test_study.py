@@ -18,6 +18,8 @@ from bertstudy.errors import BertstudyError
         ({"layer": 6}, "layer is 6: allowed are 0 to 5"),
         ({"head": -1}, "head is -1: allowed are 0 to 5"),
         ({"task": "hans"}, "fine-tuned on mnli"),
+        ({"task": "squad"}, "squad asks for spans"),
+        ({"task": "rte,swag"}, "swag asks for choice"),
         ({"max_length": 2}, "allowed are 3 to 128"),
         ({"max_length": 129}, "max_length is 129: allowed are 3 to 128"),
     ],
@@ -30,6 +32,10 @@ def test_bad_parameters_are_refused_in_one_line(parameters, message):
 
 def test_good_parameters_pass():
     study.check({"edition": "mini", "source": "", "task": "all", "seeds": 0, "layer": 5})
+
+
+def test_a_section_may_take_any_kind_of_task():
+    study.check({"edition": "mini", "task": "squad,swag"}, any_kind=True)
 
 
 def test_missing_data_is_said_before_work(tmp_path):
@@ -113,3 +119,10 @@ def test_recording_makes_results_again_and_ships_those_not_live(monkeypatch, tmp
         opened.measure("toy", opened.tasks[0], seed, lambda model: {"x": 1.0})
     shipped = list((tmp_path / "shipped/toy").glob("*.json"))
     assert len(shipped) == 1, "seed 0 is computed whenever the book is made"
+
+
+@pytest.mark.parametrize(("name", "kind"), [("squad", "spans"), ("swag", "choice")])
+def test_explorers_refuse_what_they_cannot_show(name, kind):
+    opened = study.Study(EDITIONS["mini"], (name,), (0,))
+    with pytest.raises(BertstudyError, match=f"explorers show no {kind}: .* other than {name}"):
+        opened.examples(opened.tasks[0], count=3, longest=64)

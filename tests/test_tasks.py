@@ -1,14 +1,29 @@
 """Tasks: data laid out like the hub, labels that may be withheld, and scores worked by hand."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from datasets import Dataset
+from models import lay_out
 from scipy import stats
 from sklearn import metrics
 
 from bertstudy.editions import EDITIONS, edition
 from bertstudy.errors import BertstudyError
-from bertstudy.tasks import METRIC_NAMES, METRICS, TASKS, fingerprint, load, majority, score, task
+from bertstudy.tasks import (
+    METRIC_NAMES,
+    METRICS,
+    TASKS,
+    fingerprint,
+    load,
+    load_unlabelled,
+    majority,
+    predictions,
+    score,
+    task,
+)
 
 ROWS = {
     "sentence1": [f"first {n}" for n in range(6)],
@@ -16,21 +31,6 @@ ROWS = {
     "label": [0, 1, 1, 0, 1, 1],
     "idx": list(range(6)),
 }
-
-
-def lay_out(root, name="mrpc", **splits):
-    """A folder laid out like the hub: parquet by configuration and a card that lists it."""
-    found = task(name)
-    folder = root / found.dataset
-    (folder / found.config).mkdir(parents=True)
-    listing = ""
-    for split, rows in splits.items():
-        file = f"{found.config}/{split}-00000-of-00001.parquet"
-        Dataset.from_dict(rows).to_parquet(folder / file)
-        listing += f"  - split: {split}\n    path: {file}\n"
-    card = f"---\nconfigs:\n- config_name: {found.config}\n  data_files:\n{listing}---\n"
-    (folder / "README.md").write_text(card)
-    return str(root)
 
 
 @pytest.fixture(autouse=True)
@@ -57,10 +57,14 @@ def test_every_task_is_whole():
     for name, found in TASKS.items():
         assert found.name == name
         assert found.metrics
-        assert set(found.metrics) <= set(METRICS)
+        assert set(found.metrics) <= set(METRIC_NAMES)
         assert found.is_regression == (name == "stsb")
         assert len(set(found.labels)) == len(found.labels)
-    assert set(METRICS) == set(METRIC_NAMES)
+        assert bool(found.labels) == (found.kind in ("classification", "choice"))
+        assert (set(found.metrics) <= set(METRICS)) == (found.kind != "spans")
+        assert found.gold == ("answers" if found.kind == "spans" else "label")
+        assert not found.trained_on or task(found.trained_on).kind == found.kind
+    assert set(METRICS) | {"token_f1", "exact"} == set(METRIC_NAMES)
 
 
 def test_every_edition_names_known_tasks():
@@ -95,6 +99,18 @@ def test_a_local_folder_is_read_like_the_hub(tmp_path):
     source = lay_out(tmp_path, train=ROWS, validation={k: v[:2] for k, v in ROWS.items()})
     assert load("mrpc", "train", source).to_dict() == ROWS
     assert load("mrpc", "validation", source)["sentence2"][:] == ["second 0", "second 1"]
+
+
+def test_folders_laid_out_alike_are_told_apart(tmp_path):
+    """Also the same folder before and after a change."""
+    for name in ("a", "b"):
+        rows = {"sentence": [name], "label": [0], "idx": [0]}
+        source = lay_out(tmp_path / name, "cola", train=rows)
+        assert load("cola", "train", source).to_dict() == rows
+    changed = {"sentence": ["c", "d"], "label": [0, 1], "idx": [0, 1]}
+    assert (
+        load("cola", "train", lay_out(tmp_path / "a", "cola", train=changed)).to_dict() == changed
+    )
 
 
 def test_the_scored_split_has_the_tasks_own_name(tmp_path):
@@ -158,6 +174,106 @@ def test_a_damaged_file_is_one_clear_error(tmp_path):
     with pytest.raises(BertstudyError, match="no data for mrpc/train") as caught:
         load("mrpc", "train", source)
     assert "\n" not in str(caught.value)
+
+
+ANSWERS = {"text": ["mat"], "answer_start": [15]}
+FEW = {
+    "swag": {
+        "startphrase": ["He sat. She"],
+        "sent1": ["He sat."],
+        "sent2": ["She"],
+        **{f"ending{n}": [f"ran {n}."] for n in range(4)},
+        "label": [2],
+    },
+    "squad": {
+        "id": ["a"],
+        "title": ["t"],
+        "question": ["Where?"],
+        "context": ["The cat on the mat."],
+        "answers": [ANSWERS],
+    },
+    "squad_v2": {
+        "id": ["a", "b"],
+        "title": ["t", "t"],
+        "question": ["Where?", "When?"],
+        "context": ["The cat on the mat."] * 2,
+        "answers": [ANSWERS, {"text": [], "answer_start": []}],
+    },
+}
+
+
+def few(name):
+    """A row or two with the hub's columns."""
+    texts = {column: ["a text"] for column in task(name).texts}
+    return FEW.get(name) or texts | {"label": [0.5 if name == "stsb" else 0], "idx": [0]}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_loads_from_the_hubs_layout(tmp_path, name):
+    found = task(name)
+    source = lay_out(tmp_path, name, train=few(name), **{found.validation: few(name)})
+    for split in ("train", "validation"):
+        rows = load(name, split, source)
+        assert {*found.texts, found.gold} <= set(rows.column_names)
+        assert rows.to_dict() == few(name)
+        assert fingerprint(rows, found) == fingerprint(Dataset.from_dict(few(name)), found)
+
+
+def test_the_fingerprint_is_of_the_answers_too():
+    moved = FEW["squad"] | {"answers": [ANSWERS | {"answer_start": [14]}]}
+    first, second = (
+        fingerprint(Dataset.from_dict(rows), task("squad")) for rows in (FEW["squad"], moved)
+    )
+    assert first != second
+
+
+def test_configurations_of_one_data_set_stand_side_by_side(tmp_path):
+    for name in ("rte", "ax", "cola"):
+        source = lay_out(tmp_path, name, test=few(name))
+    assert load("ax", "validation", source)["premise"][:] == ["a text"], "scored where labelled"
+    assert load("cola", "test", source)["sentence"][:] == ["a text"]
+
+
+def test_a_split_that_is_not_there_is_said_with_those_that_are(tmp_path):
+    lay_out(tmp_path, "qnli", validation=few("qnli"), test=few("qnli"))
+    source = lay_out(tmp_path, "squad_v2", validation=few("squad_v2"))
+    for name, there in (("qnli", "'test', 'validation'"), ("squad_v2", "'validation'")):
+        with pytest.raises(BertstudyError, match=f"no data for {name}/train .*{there}") as caught:
+            load(name, "train", source)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(BertstudyError, match=r"no data for swag: '.*allenai/swag' is not there"):
+        load("swag", "train", source)
+
+
+def test_withheld_rows_can_be_read_but_not_scored(tmp_path):
+    withheld = ROWS | {"label": [-1] * 6}
+    source = lay_out(tmp_path, test=withheld)
+    assert load_unlabelled("mrpc", "test", source).to_dict() == withheld
+    with pytest.raises(BertstudyError, match="has no labels"):
+        load("mrpc", "test", source)
+    bare = lay_out(tmp_path / "other", test={"sentence1": ["a"], "label": [-1]})
+    with pytest.raises(BertstudyError, match="lacks the column sentence2"):
+        load_unlabelled("mrpc", "test", bare)
+
+
+HUB = os.environ.get("BERTSTUDY_HUB", "")
+
+
+@pytest.mark.skipif(not Path(HUB, "nyu-mll").is_dir(), reason="BERTSTUDY_HUB names no folder")
+@pytest.mark.parametrize("name", [n for n, t in TASKS.items() if Path(HUB, t.dataset).is_dir()])
+def test_real_data_loads(name):
+    """Every split that the folder holds of the task loads, and no label is unknown."""
+    found, splits = task(name), []
+    for file in sorted(Path(HUB, found.dataset, found.config).glob("*.parquet")):
+        splits.append(file.name.split("-")[0])
+        rows = load_unlabelled(name, splits[-1], HUB)
+        if found.labels:
+            assert set(rows["label"]) <= {-1, *range(len(found.labels))}
+        if found.kind == "spans":
+            for row in rows:
+                for text, at in zip(*row["answers"].values(), strict=True):
+                    assert row["context"][at : at + len(text)] == text
+    assert found.validation in splits
 
 
 # Fingerprints -----------------------------------------------------------------------------------
@@ -231,7 +347,7 @@ def test_scores_equal_the_libraries_on_random_cases(seed):
     )
     expected = 100 * metrics.matthews_corrcoef(gold, predicted)
     assert score(logits, gold, task("cola"))["mcc"] == pytest.approx(expected)
-    values = rng.normal(size=50).round(1)
+    values = rng.uniform(0, 5, size=50).round(1)
     found = score(logits[:, :1], values, task("stsb"))
     assert found["pearson"] == pytest.approx(100 * stats.pearsonr(logits[:, 0], values)[0])
     assert found["spearman"] == pytest.approx(100 * stats.spearmanr(logits[:, 0], values)[0])
@@ -255,6 +371,30 @@ def test_hans_joins_neutral_and_contradiction():
     assert score(logits, [0, 1, 1, 0], task("mnli")) == {"accuracy": 50}
 
 
+def test_ax_is_scored_by_the_correlation_of_three_classes():
+    """Gorodkin's R_3 from the confusion matrix [[2,0,0],[1,1,0],[0,0,1]], rows being gold.
+
+    correct 4 of 5; gold 2, 2, 1; predicted 3, 1, 1:
+    (4·5 - (6 + 2 + 1)) / sqrt((25 - 11)(25 - 9)) = 11 / sqrt(224).
+    """
+    gold, predicted = [0, 0, 1, 1, 2], [0, 0, 0, 1, 2]
+    found = score(one_hot(predicted, 3), gold, task("ax"))
+    assert found == {"mcc": pytest.approx(1100 / 224**0.5)}
+
+
+def test_choices_are_scored_by_their_number():
+    logits = one_hot([3, 1, 0, 2], outputs=4)
+    assert score(logits, [3, 1, 0, 0], task("swag")) == {"accuracy": 75}
+    assert majority([3, 3, 0, 1], task("swag")) == {"accuracy": 50}
+
+
+def test_only_a_borrowed_model_may_have_more_classes():
+    logits = one_hot([0, 1, 2], outputs=3)
+    assert predictions(logits, task("hans")).tolist() == [0, 1, 1]
+    assert predictions(logits, task("ax")).tolist() == [0, 1, 2]
+    assert predictions(logits, task("rte")).tolist() == [0, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("logits", "gold", "message"),
     [
@@ -266,6 +406,11 @@ def test_hans_joins_neutral_and_contradiction():
 def test_what_cannot_be_scored_is_refused(logits, gold, message):
     with pytest.raises(BertstudyError, match=message):
         score(logits, gold, task("mrpc"))
+
+
+def test_withheld_scores_cannot_be_scored():
+    with pytest.raises(BertstudyError, match=r"stsb has withheld labels \(-1\)"):
+        score(np.ones((2, 1)), [-1.0, -1.0], task("stsb"))
 
 
 def test_regression_refuses_predictions_that_are_no_numbers():

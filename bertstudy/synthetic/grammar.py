@@ -15,12 +15,16 @@ from functools import cached_property
 
 from bertstudy.synthetic import lexicon
 from bertstudy.synthetic.meaning import (
+    ASKING,
+    ROLES,
+    Answer,
     Attitude,
     Compound,
     Event,
     Judged,
     Meaning,
     Opinion,
+    Question,
     State,
     Thing,
 )
@@ -141,8 +145,13 @@ def realise(meaning: Meaning, rng: random.Random, style: Style | None = None) ->
         style: the choices already made; drawn when absent.
     """
     root = Builder(rng, style).clause(meaning)
-    root.after.append(("punct", Node(".", "PUNCT")))
+    root.after.append(stop(meaning))
     return assemble(root, meaning)
+
+
+def stop(meaning: Meaning) -> tuple[str, Node]:
+    """The mark that ends a sentence."""
+    return "punct", Node("?" if isinstance(meaning, Question) else ".", "PUNCT")
 
 
 class Builder:
@@ -156,9 +165,10 @@ class Builder:
     # ---- clauses -----------------------------------------------------------------------------
 
     def clause(self, meaning: Meaning) -> Node:
-        """The tree of a meaning, without its full stop."""
+        """The tree of a meaning, without the mark at its end."""
         builders = {Event: self.event, State: self.state, Attitude: self.attitude,
-                    Compound: self.compound, Opinion: self.opinion}  # fmt: skip
+                    Compound: self.compound, Opinion: self.opinion,
+                    Question: self.question, Answer: self.answer}  # fmt: skip
         return builders[type(meaning)](meaning)
 
     def event(self, event: Event, subject: Node | None = None) -> Node:
@@ -241,7 +251,7 @@ class Builder:
 
     def _cleft(self, event: Event) -> Node:
         head = self.noun(event.agent)
-        subject = Node("who", "PRON") if self._is_person(event.agent) else Node("that", "PRON")
+        subject = Node("who", "PRON") if event.agent.is_person else Node("that", "PRON")
         style, self.style = self.style, None
         clause = self.event(event, subject)
         self.style = style
@@ -269,9 +279,8 @@ class Builder:
             head = self.noun(state.quality)
         else:
             head = Node(self.adjective(state.quality), "ADJ")
-        is_plural = state.subject.plural or state.subject.noun == "they"
         head.before = [("nsubj", self.noun(state.subject)),
-                       ("cop", Node(present[is_plural], "AUX", "be")),
+                       ("cop", Node(present[state.subject.plural], "AUX", "be")),
                        *self._negation(state.negated), *head.before]  # fmt: skip
         return head
 
@@ -314,6 +323,57 @@ class Builder:
             head.before[:0] = [("advcl", other), ("punct", Node(",", "PUNCT"))]
         else:
             head.after.append(("advcl", other))
+        return head
+
+    # ---- questions ---------------------------------------------------------------------------
+
+    def question(self, question: Question) -> Node:
+        """A question: the clause that would answer it, what is asked for in front, inverted."""
+        asked, event = question.asked, question.event
+        style = replace(self.style or draw_style(event, self.rng), front="")
+        if asked == "recipient":
+            style = replace(style, double=False)  # "to whom", not "whom did he give a ring"
+        is_setting = asked in ("place", "time")
+        outer, self.style = self.style, style
+        head = self.event(replace(event, **{asked: ""}) if is_setting else event)
+        self.style = outer
+        if is_setting:
+            front = [("advmod", Node({"place": "where", "time": "when"}[asked], "ADV"))]
+        else:
+            front = self._fronted(head, asked)
+        if front or not asked:
+            _invert(head)
+        head.before[:0] = front
+        return head
+
+    def _fronted(self, head: Node, asked: str) -> list[tuple[str, Node]]:
+        """What is asked for, taken from behind the verb; nothing where it is the subject."""
+        asked_node = dict(head.roles).get(ROLES.index(asked)) if asked else None
+        front = [(relation, node) for relation, node in head.after if node is asked_node]
+        head.after = [(relation, node) for relation, node in head.after if node is not asked_node]
+        for relation, node in front:
+            if relation == "obj" and node.lemma == "who" and self.rng.random() < 0.6:
+                node.text = "who"
+        return front
+
+    def answer(self, answer: Answer) -> Node:
+        """A phrase alone, "it was ..." or, of an agent, "... did"."""
+        event, chance = answer.event, self.rng.random()
+        if answer.counts:
+            thing = getattr(event, answer.asked)
+            return self.noun(thing) if chance < 0.5 else Node(thing.determiner, "NUM")
+        if answer.asked in ("place", "time"):
+            head = (self.place if answer.asked == "place" else self.time)(
+                getattr(event, answer.asked)
+            )
+        elif answer.asked == "recipient" and chance < 0.5:
+            return self._oblique("to", event.recipient)
+        else:
+            head = self.noun(getattr(event, answer.asked))
+        if answer.asked == "agent" and chance < 0.3:
+            return Node("did", "AUX", "do", before=[("nsubj", head)])
+        if chance > 0.55:
+            head.before[:0] = [("expl", Node("it", "PRON")), ("cop", Node("was", "AUX", "be"))]
         return head
 
     # ---- opinions ----------------------------------------------------------------------------
@@ -375,6 +435,8 @@ class Builder:
         """The noun phrase of a thing."""
         if thing.noun in lexicon.NAMES:
             return Node(thing.noun, "PROPN")
+        if thing.noun in ASKING:
+            return Node(ASKING[thing.noun] if case == "object" else thing.noun, "PRON", thing.noun)
         if thing.noun in lexicon.PRONOUNS:
             accusative = lexicon.PRONOUNS[thing.noun]
             return Node(accusative if case == "object" else thing.noun, "PRON", thing.noun)
@@ -385,7 +447,7 @@ class Builder:
         if thing.determiner:
             head.before.insert(0, self._determiner(thing, head))
         if thing.doing is not None:
-            subject = Node("who" if self._is_person(thing) else "that", "PRON")
+            subject = Node("who" if thing.is_person else "that", "PRON")
             head.after.append(("acl:relcl", self.event(thing.doing, subject)))
         return head
 
@@ -393,6 +455,8 @@ class Builder:
         word = thing.determiner
         if thing.noun in lexicon.MASS and (word == "a" or word in lexicon.NUMBERS):
             word = "some"
+        if word == "how many":
+            return "amod", Node("many", "ADJ", before=[("advmod", Node("how", "ADV"))])
         if word in lexicon.NUMBERS:
             return "nummod", Node(word, "NUM")
         if word == "a":
@@ -400,9 +464,6 @@ class Builder:
             return "det", Node(lexicon.article(following), "DET", "a")
         is_adjective = word in ("several", "many")
         return ("amod", Node(word, "ADJ")) if is_adjective else ("det", Node(word, "DET"))
-
-    def _is_person(self, thing: Thing) -> bool:
-        return thing.noun not in lexicon.NOUNS or lexicon.is_kind(thing.noun, "person")
 
     def _oblique(self, preposition: str, thing: Thing) -> Node:
         node = self.noun(thing, "object")
@@ -448,6 +509,14 @@ class Builder:
         return [("advmod", Node("n't" if self.rng.random() < 0.2 else "not", "PART", "not"))]
 
 
+def _invert(head: Node) -> None:
+    """Put the auxiliary, or "did" where there is none, before the subject."""
+    auxiliary = next((p for p in head.before if p[0] in ("aux", "aux:pass")), None)
+    if auxiliary is None:
+        auxiliary, head.text = ("aux", Node("did", "AUX", "do")), head.lemma
+    head.before = [auxiliary, *(pair for pair in head.before if pair is not auxiliary)]
+
+
 _ADJECTIVE_NAMES = {a.key: a.names for a in lexicon.ADJECTIVES}
 
 
@@ -468,7 +537,7 @@ def assemble(root: Node, meaning: Meaning) -> Sentence:
 
 def _glue(node: Node, end: int) -> str:
     """What stands between a word and what ends at character ``end`` before it."""
-    return "" if end == 0 or node.text in (",", ".", "n't") else " "
+    return "" if end == 0 or node.text in (",", ".", "?", "n't") else " "
 
 
 def _walk(node: Node, head: Node | None, relation: str) -> Iterator[Placed]:

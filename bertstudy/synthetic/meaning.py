@@ -6,21 +6,31 @@ from dataclasses import dataclass
 
 from bertstudy.synthetic import lexicon
 
+ROLES = ("agent", "theme", "recipient")  # in the order of a frame's elements
+ASKING = {"who": "whom", "what": "what"}  # nouns of asked things, and their accusatives
+_PLURAL = ("some", "several", "many", "how many", *lexicon.NUMBERS)
+
 
 @dataclass(frozen=True)
 class Thing:
     """A person, animal or object. ``noun`` is a noun concept, a name or a pronoun."""
 
     noun: str
-    determiner: str = "the"  # one of lexicon.QUANTIFIERS; "" for names and pronouns
+    # One of lexicon.QUANTIFIERS; "" for names and pronouns; "which" or "how many" where asked.
+    determiner: str = "the"
     adjective: str = ""  # an adjective concept
     doing: Event | None = None  # "who ...": an event whose agent is this thing
 
     @property
+    def is_person(self) -> bool:
+        """Whether it is "who" rather than "that"; names and pronouns count as persons."""
+        return self.noun not in lexicon.NOUNS or lexicon.is_kind(self.noun, "person")
+
+    @property
     def plural(self) -> bool:
         """Whether verbs and nouns take the plural with it."""
-        is_counted = self.determiner in ("some", "several", "many", *lexicon.NUMBERS)
-        return is_counted and self.noun not in lexicon.MASS
+        is_counted = self.determiner in _PLURAL
+        return self.noun == "they" or (is_counted and self.noun not in lexicon.MASS)
 
 
 @dataclass(frozen=True)
@@ -96,4 +106,46 @@ class Opinion:
         return self.main.verdict
 
 
-Meaning = Event | State | Attitude | Compound | Opinion
+@dataclass(frozen=True)
+class Question:
+    """What fills the asked part of an event, or, with none asked, whether it happened.
+
+    The asked part is a thing "who", "what", "which ..." or "how many ...", the place "where" or
+    the time "when"; one at most. The event has no mode and is not negated.
+    """
+
+    event: Event
+
+    @property
+    def asked(self) -> str:
+        """One of `ROLES`, "place" or "time"; "" for a yes/no question."""
+        if self.event.place == "where":
+            return "place"
+        if self.event.time == "when":
+            return "time"
+        things = {role: getattr(self.event, role) for role in ROLES}
+        return next((role for role, thing in things.items() if _is_asked(thing)), "")
+
+    @property
+    def counts(self) -> bool:
+        """Whether a number is asked for."""
+        thing = getattr(self.event, self.asked, None)
+        return isinstance(thing, Thing) and thing.determiner == "how many"
+
+
+def _is_asked(thing: Thing | None) -> bool:
+    if thing is None:
+        return False
+    return thing.noun in ASKING or thing.determiner in ("which", "how many")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A phrase, not a clause: what fills the asked part of a question in an event."""
+
+    event: Event
+    asked: str  # as `Question.asked`, but not ""
+    counts: bool = False  # only the number of it
+
+
+Meaning = Event | State | Attitude | Compound | Opinion | Question | Answer

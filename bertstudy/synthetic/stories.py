@@ -22,8 +22,19 @@ from bertstudy.synthetic.grammar import (
     assemble,
     draw_style,
     realise,
+    stop,
 )
-from bertstudy.synthetic.meaning import Attitude, Compound, Event, Meaning, State, Thing
+from bertstudy.synthetic.meaning import (
+    Answer,
+    Attitude,
+    Compound,
+    Event,
+    Meaning,
+    Question,
+    State,
+    Thing,
+)
+from bertstudy.synthetic.questions import ask, askable
 
 SPLITS = ("train", "validation")
 _TRIES = 8  # surfaces drawn before a sentence of the wrong split is given up
@@ -80,19 +91,22 @@ class Teller:
 
 
 def _with_lead(meaning: Meaning, rng: random.Random, lead: str) -> Sentence:
-    style = draw_style(meaning, rng, 0.45) if isinstance(meaning, Event) else None
+    event = meaning.event if isinstance(meaning, Question) else meaning
+    style = draw_style(event, rng, 0.45) if isinstance(event, Event) else None
     is_plain = isinstance(meaning, Event) and not lead and not meaning.mode
     if is_plain and meaning.agent.noun != "someone" and rng.random() < 0.06:
         style = Style("cleft")
     root = Builder(rng, style).clause(meaning)
     if lead:
         root.before[:0] = _lead(lead)
-    root.after.append(("punct", Node(".", "PUNCT")))
+    root.after.append(stop(meaning))
     return assemble(root, meaning)
 
 
 def _lead(lead: str) -> list[tuple[str, Node]]:
-    """ "so" and "then" stand alone; a longer lead ends in a comma."""
+    """ "so" and "then" stand alone; "yes", "no" and a longer lead end in a comma."""
+    if lead in ("yes", "no"):
+        return [("discourse", Node(lead, "INTJ")), ("punct", Node(",", "PUNCT"))]
     *before, head = lead.split()
     node = Node(head, "ADV" if not before else "NOUN")
     node.before = [("case" if i == 0 else "amod", Node(w, "ADP" if i == 0 else "ADJ"))
@@ -259,9 +273,39 @@ def _definition(teller: Teller, event: Event) -> None:
     teller.say(State(subject, quality, not is_true, True), rng.choice(("", "of course")))
 
 
+def _asked(teller: Teller, event: Event) -> None:
+    """Somebody asks about the event, and is answered in a phrase or in a sentence."""
+    rng = teller.rng
+    if rng.random() < 0.25:
+        return _whether(teller, event)
+    role = rng.choice(askable(event))
+    claim = world.weaken(event, rng) if rng.random() < 0.4 else None
+    question = ask(event, role, rng, claim)
+    phrase = Answer(event, role, question.counts)
+    options = [(event, "")] if rng.random() < 0.35 else [(phrase, ""), (event, "")]
+    return _exchange(teller, question, options)
+
+
+def _whether(teller: Teller, event: Event) -> None:
+    rng, plain = teller.rng, replace(event, manner="")
+    is_true = rng.random() < 0.5
+    edits = (world.WEAKEN if rng.random() < 0.5 else ()) if is_true else (
+        *world.ALTER, world.swap_roles, world.swap_roles)  # fmt: skip
+    claim = world.apply_one(edits, plain, rng) or (plain if is_true else None)
+    if claim is not None:
+        reply = [(event, "yes" if is_true else "no")]
+        _exchange(teller, Question(claim), reply)
+
+
+def _exchange(teller: Teller, question: Question, replies: list[tuple[Meaning, str]]) -> None:
+    """A question and the first reply, with its lead, that the split allows; both or neither."""
+    if teller.say(question) and not any(teller.say(*reply) for reply in replies):
+        teller.sentences.pop()
+
+
 _FOLLOW_UPS: tuple[list[Callable[[Teller, Event], None]], list[float]] = (
-    [_again, _general, _outcome, _goes_on, _denial, _gossip, _definition],
-    [0.27, 0.18, 0.10, 0.10, 0.08, 0.22, 0.05],
+    [_again, _general, _outcome, _goes_on, _denial, _gossip, _definition, _asked],
+    [0.27, 0.18, 0.10, 0.10, 0.08, 0.22, 0.05, 0.136],  # relative: questions are 12 % of all
 )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from bertstudy.synthetic import lexicon
-from bertstudy.synthetic.meaning import Event, State, Thing
+from bertstudy.synthetic.meaning import ROLES, Event, State, Thing
 
 Edit = Callable[[Event, random.Random], Event | None]
 
@@ -175,8 +175,6 @@ def _with_details(rng: random.Random, event: Event, cast: Cast, details: float) 
 # Editing meanings. Each edit returns None where it does not apply.
 # --------------------------------------------------------------------------------------------
 
-ROLES = ("agent", "theme", "recipient")
-
 
 def _roles(event: Event) -> list[str]:
     return [r for r in ROLES if getattr(event, r) is not None]
@@ -228,6 +226,8 @@ def unname(event: Event, rng: random.Random) -> Event | None:
     """Put someone for a person, something for an object."""
     role = rng.choice(_roles(event))
     noun = getattr(event, role).noun
+    if noun in ("someone", "something"):
+        return None
     is_person = noun not in lexicon.NOUNS or lexicon.is_kind(noun, "person")
     return replace(event, **{role: Thing("someone" if is_person else "something", "")})
 
@@ -282,10 +282,10 @@ def other_verb(event: Event, _rng: random.Random) -> Event | None:
     opposite = lexicon.VERBS[event.verb].opp
     if not opposite:
         return None
-    return replace(event, verb=opposite) if _takes(lexicon.VERBS[opposite], event) else None
+    return replace(event, verb=opposite) if takes(lexicon.VERBS[opposite], event) else None
 
 
-def _takes(verb: lexicon.Verb, event: Event) -> bool:
+def takes(verb: lexicon.Verb, event: Event) -> bool:
     """Whether the verb has the event's roles and allows what fills them."""
     wanted = {role: getattr(verb, role) for role in ROLES}
     filled = {role: getattr(event, role) for role in ROLES}

@@ -1,0 +1,77 @@
+"""Bag of words: what word counts alone say about a task.
+
+A task on which this comes near the encoder can be solved without its attention, and says little
+about it.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.sparse import csr_matrix, hstack
+
+from bertstudy.errors import BertstudyError
+from bertstudy.tasks import Task, score
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+ITERATIONS = 1000
+
+
+def bag_of_words(train: "Dataset", validation: "Dataset", task: Task) -> dict[str, float]:
+    """Validation scores (×100) of a linear model on word counts.
+
+    Of a pair each part has its own counts, and the words of both parts are counted a third time.
+    Classes by logistic regression, a number by ridge regression, a choice by the logistic
+    regression of right against wrong endings. Regularisation is scikit-learn's default.
+
+    Args:
+        train, validation: rows with the task's columns.
+
+    Raises:
+        BertstudyError: the task asks for spans, which word counts cannot name.
+    """
+    if task.kind == "spans":
+        raise BertstudyError(f"there is no bag of words for {task.name}: it asks for spans")
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    known, asked = _texts(train, task), _texts(validation, task)
+    features = _Counts(known)
+    gold = np.asarray(train["label"])
+    if task.is_regression:
+        found = Ridge().fit(features(known), gold).predict(features(asked))
+        return score(found[:, None], validation["label"], task)
+    is_choice = task.kind == "choice"
+    if is_choice:
+        gold = (gold[:, None] == np.arange(len(task.labels))).ravel()
+    model = LogisticRegression(max_iter=ITERATIONS).fit(features(known), gold)
+    if is_choice:
+        margins = model.decision_function(features(asked)).reshape(-1, len(task.labels))
+        return score(margins, validation["label"], task)
+    return score(model.predict_proba(features(asked)), validation["label"], task)
+
+
+class _Counts:
+    """Sparse counts of the words of each part, and of those that all parts have."""
+
+    def __init__(self, texts: Sequence[Sequence[str]]):
+        from sklearn.feature_extraction.text import CountVectorizer
+
+        self.counter = CountVectorizer(token_pattern=r"\w+|[^\w\s]")  # case is ignored
+        self.counter.fit(text for parts in texts for text in parts)
+
+    def __call__(self, texts: Sequence[Sequence[str]]) -> csr_matrix:
+        parts = [self.counter.transform(column) for column in zip(*texts, strict=True)]
+        shared = parts[0].minimum(parts[1]) if len(parts) == 2 else None
+        return hstack([*parts, shared] if shared is not None else parts, format="csr")
+
+
+def _texts(rows: "Dataset", task: Task) -> list[tuple[str, ...]]:
+    """The parts of each example; of a choice the beginning and, for each ending, the rest."""
+    examples = zip(*(rows[column] for column in task.texts), strict=True)
+    if task.kind != "choice":
+        return list(examples)
+    return [
+        (first, f"{second} {ending}") for first, second, *endings in examples for ending in endings
+    ]

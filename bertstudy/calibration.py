@@ -1,0 +1,158 @@
+"""Can a scale's tasks answer a question about BERT? Majority, words, from scratch, pre-trained.
+
+A synthetic task is *calibrated* where each step up this ladder is worth `STEP` points, where word
+counts alone do not climb it, and where there is room left above. On real data the rule of
+`statistics.signal` decides instead.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from bertstudy import encoder, tasks
+from bertstudy.baselines import bag_of_words
+from bertstudy.statistics import signal
+from bertstudy.store import Record
+from bertstudy.study import STARTS
+from bertstudy.tasks import Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from bertstudy.study import Study
+
+STEP = 5.0  # points: majority to from scratch, from scratch to pre-trained, words to pre-trained
+ERRORS = 2.0  # standard errors that the step to pre-trained must exceed
+CEILING = 95.0  # above it a task is saturated
+ABOUT_WORDS = ("sst2",)  # sentiment is in the words, in the real SST-2 as well
+
+
+def words(study: "Study", task: Task) -> Record:
+    """Scores of a bag of words on the task; see `baselines.bag_of_words`."""
+
+    def compute() -> dict[str, Any]:
+        return {
+            "scores": bag_of_words(*(study.rows(task, s) for s in ("train", "validation")), task)
+        }
+
+    return study.measure_data("bag_of_words", task, compute, version=1)
+
+
+def ladder(study: "Study") -> list[Record]:
+    """The records behind a study's ladder: words, from scratch and pre-trained, for each task."""
+    records = []
+    for task in study.tasks:
+        if task.kind != "spans":  # word counts name no place in a text
+            records.append(words(study, task))
+        records += [study.scores(task, n, start) for start in STARTS for n in study.seeds]
+    return records
+
+
+def tabulate(records: Sequence[Record]) -> pd.DataFrame:
+    """The scores of `ladder` in each task's main metric.
+
+    Returns:
+        One row a task: ``task metric majority words scratch pretrained``; the last two are
+        lists, one score a seed; ``words`` is NaN where there is no bag of words.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for record in records:
+        made = record.recipe.get("model", record.recipe)
+        main = tasks.task(made["task"]).metrics[0]
+        empty = {"task": made["task"], "metric": main, "words": np.nan, "majority": np.nan}
+        row = rows.setdefault(made["task"], empty | {start: [] for start in STARTS})
+        if record.measurement == "bag_of_words":
+            row["words"] = record.values["scores"][main]
+        else:
+            row["majority"] = record.values["majority"][main]
+            row[made["start"]].append(record.values["scores"][main])
+    return pd.DataFrame(list(rows.values()))
+
+
+def judged(found: pd.DataFrame) -> pd.DataFrame:
+    """`tabulate`'s table with its steps and verdicts.
+
+    Adds ``learnt`` (from scratch minus majority), ``gained`` (pre-trained minus from scratch),
+    ``gained_errors`` (the same in standard errors), ``over_words`` (pre-trained minus words),
+    ``calibrated``, ``reason`` (what is missing, "" if nothing), ``signal`` and its margin,
+    ``errors``.
+    """
+    return found.join(pd.DataFrame([_judge(row) for _, row in found.iterrows()], index=found.index))
+
+
+def _judge(row: Mapping[str, Any]) -> dict[str, Any]:
+    scratch, pretrained = float(np.mean(row["scratch"])), float(np.mean(row["pretrained"]))
+    spread = float(np.hypot(_error(row["scratch"]), _error(row["pretrained"])))
+    steps = {
+        "learnt": scratch - row["majority"],
+        "gained": pretrained - scratch,
+        "gained_errors": (pretrained - scratch) / spread if spread else np.inf,
+        "over_words": pretrained - row["words"],
+    }
+    missing = list(_missing(row["task"], steps, max(row["pretrained"])))
+    found, errors = signal(row["pretrained"], row["scratch"], row["majority"])
+    return steps | {
+        "calibrated": not missing,
+        "reason": "; ".join(missing),
+        "signal": found,
+        "errors": errors,
+    }
+
+
+def _error(samples: Sequence[float]) -> float:
+    """Standard error of a mean; NaN of a single sample, whose spread is unknown."""
+    return float(stats.sem(samples)) if len(samples) > 1 else float("nan")
+
+
+def _missing(task: str, steps: Mapping[str, float], best: float) -> Iterator[str]:
+    if steps["learnt"] < STEP:
+        yield f"from scratch is only {steps['learnt']:+.1f} over the majority"
+    if steps["gained"] < STEP:
+        yield f"pre-training gains only {steps['gained']:+.1f}"
+    if not steps["gained_errors"] > ERRORS:
+        yield f"the gain is {steps['gained_errors']:.1f} standard errors"
+    if steps["over_words"] < STEP and task not in ABOUT_WORDS:
+        yield f"pre-trained is {steps['over_words']:+.1f} over the bag of words"
+    if best > CEILING:
+        yield f"saturated: {best:.1f}"
+
+
+# Heuristics -----------------------------------------------------------------------------------
+
+
+def heuristics(study: "Study", nli: Task, seed: int) -> Record:
+    """Accuracy (×100) of one NLI model on HANS, by heuristic and gold label.
+
+    A model that has learnt the heuristic is right on the entailed pairs and wrong on the others
+    (McCoy et al. 2019); neutral and contradiction both count as non-entailment.
+    """
+    hans = tasks.task("hans")
+
+    def compute(model: "PreTrainedModel") -> dict[str, Any]:
+        rows = study.rows(hans, "validation")
+        found = tasks.predictions(encoder.predict(model, study.encoded(hans, "validation")), hans)
+        table = pd.DataFrame({"heuristic": rows["heuristic"], "label": rows["label"]})
+        right = pd.Series(found == np.asarray(rows["label"]))
+        shares = 100 * right.groupby([table["heuristic"], table["label"]]).mean()
+        return {"accuracy": {f"{h} {hans.labels[g]}": s for (h, g), s in shares.items()}}
+
+    data = tasks.fingerprint(study.rows(hans, "validation"), hans)
+    return study.measure("hans", nli, seed, compute, data=data, version=1)
+
+
+def heuristics_table(records: Sequence[Record]) -> pd.DataFrame:
+    """One row a heuristic and gold label: mean accuracy and its spread over seeds."""
+    rows = pd.DataFrame([r.values["accuracy"] for r in records])
+    split = [name.split(" ", 1) for name in rows]  # none where the study leaves MNLI out
+    return pd.DataFrame(
+        {
+            "heuristic": [s[0] for s in split],
+            "gold label": [s[1] for s in split],
+            "accuracy (%)": rows.mean().to_numpy(),
+            "sd over seeds": rows.std(ddof=1).to_numpy(),
+            "seeds": len(rows),
+        }
+    )

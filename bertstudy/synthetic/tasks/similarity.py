@@ -1,0 +1,115 @@
+"""Do two sentences say the same? MRPC and QQP say yes or no, STS-B from 0 to 5."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from bertstudy.synthetic import questions, world
+from bertstudy.synthetic.meaning import Event, Question
+from bertstudy.synthetic.tasks.draws import PAIR, Draw, Row, Spec, edited, pair
+
+# --------------------------------------------------------------------------------------------
+# MRPC: do two sentences tell the same event?
+# --------------------------------------------------------------------------------------------
+
+_MRPC_CHANGES: tuple[world.Edit, ...] = (
+    world.swap_roles, world.swap_roles, world.other_noun, world.other_verb, world.other_quality,
+    world.other_number, world.other_number, world.other_setting, world.other_setting,
+)  # fmt: skip
+
+
+def _mrpc(draw: Draw, label: int) -> Row | None:
+    event = draw.event(details=0.45 if label else 0.6)
+    if draw.chance(0.06):
+        event = replace(event, negated=True)
+    other, why = event, "same"
+    if not label:
+        # One sentence denying the other is the cue that words alone give, as in real MRPC.
+        changes = (world.negate,) if draw.chance(0.26) else _MRPC_CHANGES
+        other, why = edited(event, changes, draw.rng)
+    return other and pair(draw, event, other, label, why)
+
+
+# --------------------------------------------------------------------------------------------
+# STS-B: how alike are two sentences, from 0 to 5?
+# --------------------------------------------------------------------------------------------
+
+_COSTS: dict[world.Edit, float] = {  # points lost by each difference
+    world.drop_detail: 0.6, world.generalise_noun: 0.8, world.other_number: 1.0,
+    world.other_quality: 1.2, world.other_setting: 1.2, world.swap_roles: 1.6,
+    world.other_noun: 1.6, world.negate: 2.2, world.other_verb: 2.4,
+}  # fmt: skip
+
+
+def _stsb(draw: Draw, label: int) -> Row | None:
+    """``label`` is the number of differences; the last class is an unrelated sentence."""
+    event = other = draw.event(details=0.5)
+    if label == 4:
+        return pair(draw, event, draw.event(details=0.5), 0.0, "unrelated")
+    score, names = 5.0, []
+    for edit in draw.rng.sample(tuple(_COSTS), len(_COSTS)):
+        edited = edit(other, draw.rng) if len(names) < label else None
+        if edited is not None and edited != other:
+            other, score = edited, score - _COSTS[edit]
+            names.append(edit.__name__)
+    return pair(draw, event, other, round(max(score, 0.0), 1), " ".join(names) or "same")
+
+
+# --------------------------------------------------------------------------------------------
+# QQP: do two questions ask the same?
+# --------------------------------------------------------------------------------------------
+
+_QQP_EDITS: tuple[world.Edit, ...] = (
+    world.other_noun, world.other_verb, world.other_verb, world.other_quality, world.other_number,
+    world.other_setting, world.other_setting,
+)  # fmt: skip
+
+
+def _qqp(draw: Draw, label: int) -> Row | None:
+    event = replace(draw.event(details=0.4, fits=questions.is_clear), manner="")
+    # As in the real data, what is asked says a little by itself.
+    is_whether = draw.chance(0.35 if label else 0.12)
+    role = "" if is_whether else draw.rng.choice(questions.askable(event))
+    one = questions.ask(event, role, draw.rng) if role else Question(event)
+    two, why = (one, "same") if label else _other_question(draw, one, event)
+    if two is None or (two == one and not label):
+        return None
+    first, second = (draw.surface(q, partial(questions.style_of, q, draw.rng, 0.4))
+                     for q in (one, two))  # fmt: skip
+    is_pair = first and second and first.text != second.text
+    return Row((first, second), label, why) if is_pair else None
+
+
+def _other_question(draw: Draw, one: Question, event: Event) -> tuple[Question | None, str]:
+    chance = draw.rng.random()
+    if chance < 0.2:
+        return questions.swapped(one, draw.rng), "swapped"
+    if chance < 0.45 and one.asked:
+        roles = [role for role in questions.askable(event) if role != one.asked]
+        if not roles:
+            return None, ""
+        return questions.ask(event, draw.rng.choice(roles), draw.rng), "another part"
+    edit = draw.rng.choice(_QQP_EDITS)
+    return questions.edited(one, event, edit, draw.rng), edit.__name__
+
+
+SPECS = {
+    "mrpc": Spec(
+        PAIR,
+        ("not_equivalent", "equivalent"),
+        {"train": 3000, "validation": 600},  # fewer leave no margin over the majority
+        (0.42, 0.58),
+        _mrpc,
+    ),
+    "qqp": Spec(
+        ("question1", "question2"),
+        ("not_duplicate", "duplicate"),
+        {"train": 3000, "validation": 600},
+        (0.63, 0.37),
+        _qqp,
+    ),
+    "stsb": Spec(
+        PAIR, (), {"train": 2000, "validation": 400}, (0.2, 0.25, 0.25, 0.15, 0.15), _stsb
+    ),
+}
