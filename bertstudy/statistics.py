@@ -1,19 +1,22 @@
-"""Spread over seeds, and whether pre-training shows at all."""
+"""Spread over seeds, paired differences, and whether pre-training shows at all."""
 
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from bertstudy.errors import BertstudyError
 
 CONFIDENCE = 0.95
 SIGNAL_ERRORS = 3.0  # standard errors by which pre-training must beat each rival
-SIGNAL_SEEDS = 5  # with fewer, nothing is said
+SIGNAL_SEEDS = 5  # with fewer, nothing is said: neither of a signal nor of a claim
 
 
-def interval(samples: Sequence[float]) -> tuple[float, float, float]:
-    """Mean and 95 % t-interval over seeds; the interval is infinite for a single one.
+def interval(
+    samples: Sequence[float], confidence: float = CONFIDENCE
+) -> tuple[float, float, float]:
+    """Mean and t-interval over seeds, of 95 % by default; infinite for a single one.
 
     Raises:
         BertstudyError: there are no samples.
@@ -24,8 +27,21 @@ def interval(samples: Sequence[float]) -> tuple[float, float, float]:
     mean = float(values.mean())
     if values.size == 1:
         return mean, -np.inf, np.inf
-    half = stats.t.ppf(0.5 + CONFIDENCE / 2, values.size - 1) * stats.sem(values)
+    half = stats.t.ppf(0.5 + confidence / 2, values.size - 1) * stats.sem(values)
     return mean, mean - float(half), mean + float(half)
+
+
+def paired(first: pd.Series, second: pd.Series) -> pd.Series:
+    """Differences, seed by seed; a seed that only one of them has is left out.
+
+    What two runs of one seed share (the order of the examples, the head's first weights, the
+    checkpoint) cancels, so that the spread is that of the difference alone.
+
+    Args:
+        first, second: values by seed, each seed once.
+    """
+    shared = first.index.intersection(second.index)
+    return first[shared] - second[shared]
 
 
 def signal(

@@ -12,12 +12,6 @@ from bertstudy.store import Record
 ABSENT = "–"
 
 
-def _interval(row: pd.Series) -> str:
-    if not np.isfinite(row["low"]):
-        return ABSENT
-    return f"{row['low']:+.2f} to {row['high']:+.2f}"
-
-
 def show(table: pd.DataFrame, places: int = 2) -> Styler:
     """A plain table: no index, absent values as a dash, text escaped."""
     style = table.style.hide(axis="index").set_table_attributes('class="bertstudy-table"')
@@ -75,19 +69,41 @@ def ladder(table: pd.DataFrame) -> Styler:
     return _rungs(said.drop(columns="metric"), more)  # the figure names it
 
 
-def side_by_side(table: pd.DataFrame) -> Styler:
-    """`reference.side_by_side`: the paper's number, ours, its interval over seeds, the gap."""
-    shown = table.assign(interval=table.apply(_interval, axis=1))
-    order = ["where", "task", "split", "theirs", "ours", "interval", "difference", "unit", "note"]
-    return show(shown[order].rename(columns={"theirs": "paper", "interval": "95 % interval"}))
+def compare(table: pd.DataFrame) -> Styler:
+    """`reference.compare` for readers: a claim or a printed number, theirs, ours, the verdict.
+
+    What is said of a whole claim stands in its first row.
+    """
+    numbers = table["quantity"].str.replace("_", " ") + ": " + table["place"]
+    claims = table["claim"] + " (" + table["place"] + ")"
+    titles = claims.where(table["claim"] != "", numbers)
+    first = titles != titles.shift()
+    remarks = zip(table["why"], table["note"].where(first, ""), strict=True)
+    shown = {
+        "claim, or number": titles.where(first, ""),
+        "task": table["task"],
+        "verdict": table["verdict"],
+        "paper": table.apply(_places, axis=1, column="theirs"),
+        "ours": table.apply(_places, axis=1, column="ours"),
+        "95 % interval": table.apply(_interval, axis=1),
+        "difference": table.apply(_places, axis=1, column="difference", sign="+"),
+        "unit": table["unit"],
+        "n": table["seeds"].map(lambda count: count or ABSENT),
+        "remark": [". ".join(filter(None, remark)) for remark in remarks],
+    }
+    return show(pd.DataFrame(shown))
 
 
-def verdicts(table: pd.DataFrame) -> Styler:
-    """`reference.verdicts`: each claim with mean, interval over seeds, and verdict."""
-    claim = table["claim"] + " (" + table["place"] + ")"
-    shown = table.assign(claim=claim, interval=table.apply(_interval, axis=1))
-    order = ["claim", "task", "verdict", "mean", "interval", "seeds", "note"]
-    return show(shown[order].rename(columns={"interval": "95 % interval"}))
+def _places(row: pd.Series, column: str, sign: str = "") -> str:
+    """A number with as many decimals as its unit asks for."""
+    places = 3 if row["unit"] == "1" else 2
+    return f"{row[column]:{sign}.{places}f}" if np.isfinite(row[column]) else ABSENT
+
+
+def _interval(row: pd.Series) -> str:
+    if not np.isfinite(row["low"]):
+        return ABSENT
+    return f"{_places(row, 'low', '+')} to {_places(row, 'high', '+')}"
 
 
 class Provenance:

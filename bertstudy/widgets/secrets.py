@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 
 def explorer_data(
-    study: "Study", records: Sequence[Record], examples: int = 3, longest: int = 32
+    study: "Study", records: Sequence[Record] = (), examples: int = 3, longest: int = 32
 ) -> PageData:
-    """Maps, predictions and effects of each task, as the explorers of §4.6 show them.
+    """Maps, predictions and effects of each task, as the explorers of §4.3 and §4.6 show them.
 
     Args:
+        records: of disabling; without them there are no effects to show.
         examples: validation sentences a task; for data that is not synthetic, sentences of
             our own, since no sentence of a data set is published here.
         longest: only examples of at most so many word pieces.
@@ -37,7 +38,9 @@ def explorer_data(
         make = _maker(study, task)
         shown = [make(*texts, gold=gold) for texts, gold in study.examples(task, examples, longest)]
         pages.append(AttentionMaps(task.name, names, task.labels, shown))
-        grids.append(_grid(task, [r for r in records if r.recipe["model"]["task"] == task.name]))
+        if records:
+            own = [r for r in records if r.recipe["model"]["task"] == task.name]
+            grids.append(_grid(task, own))
     return PageData(pages, grids)
 
 
