@@ -39,9 +39,8 @@ class PreTraining:
     # Shorter lengths that take turns with `length` at random, a step with as many word pieces.
     # Sequences as short as the tasks' own teach the model where their parts end.
     shorter: tuple[int, ...] = ()
-    # Share of NSP's negatives that stand in the same place of the document's twin, which is told in
-    # step with it (`synthetic.stories`), so that only who did what to whom can tell; Devlin et al.
-    # (2019) have 0.
+    # Share of NSP's negatives that come from elsewhere in the same document, where names and
+    # places agree and only what is said can tell; Devlin et al. (2019) have 0.
     near: float = 0.0
     learning_rate: float = 1e-3
     warmup: float = 0.02  # share of the budget
@@ -125,14 +124,14 @@ EDITIONS: dict[str, Edition] = {
         fine_tuning=_mini,
         architecture=Architecture(layers=6, heads=6, hidden=96, vocabulary=2048),
         pretraining=PreTraining(
-            tokens=44_000_000,
+            tokens=36_000_000,
             batch_size=32,
             length=64,
-            shorter=(20, 20, 24, 32),
-            near=0.85,
+            shorter=(20, 28, 40),
+            near=0.5,
             learning_rate=2e-3,
             window=5,
-            growth=((0.0, 2), (0.12, 4), (0.55, 6)),
+            growth=((0.0, 2), (0.3, 4), (0.6, 6)),
         ),
     ),
     "small": Edition(

@@ -216,11 +216,8 @@ class Examples:
 
     Each example starts at a random sentence that is not its document's last. The second part
     is what follows (label 0) or, half of the time, other text (label 1): from another
-    document as in Devlin et al. (2019), or for a share ``near`` of it what stands in the same
-    place of the document's twin. Sequences are filled to the step's length.
-
-    Raises:
-        BertstudyError: too few documents, or no twins where the plan asks for them.
+    document as in Devlin et al. (2019), or for a share ``near`` of it from elsewhere in the same
+    one. Sequences are filled to the step's length.
     """
 
     def __init__(self, text: Corpus, plan: PreTraining, vocabulary: int):
@@ -229,12 +226,6 @@ class Examples:
         self.starts = np.setdiff1d(np.arange(len(text.sentences) - 1), last)
         if len(text.documents) < 3:
             raise BertstudyError("the corpus needs at least two documents of two sentences")
-        sizes = np.diff(text.documents)
-        if plan.near and (len(sizes) % 2 or (sizes[::2] != sizes[1::2]).any()):
-            raise BertstudyError(
-                "near negatives need documents in twins, each two of as many sentences; "
-                "this corpus has none: set near to 0"
-            )
 
     def batch(self, step: int, size: int) -> dict[str, Tensor]:
         """The batch of one step: ids, segments, mask, targets and NSP labels on the CPU.
@@ -262,10 +253,15 @@ class Examples:
             "is_random": torch.from_numpy((~follows).astype(np.int64)),
         }
 
-    def _from(self, sentence: int, room: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pieces from a sentence to its document's end, at most ``room``, and sentence ends."""
+    def _from(
+        self, sentence: int, room: int, stop: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Pieces from a sentence on, at most ``room`` of them, and the sentence ends inside.
+
+        They end with the document, or before sentence ``stop``.
+        """
         text = self.text
-        stop = int(text.documents[text.document_of(np.int64(sentence)) + 1])
+        stop = stop or int(text.documents[text.document_of(np.int64(sentence)) + 1])
         begin, limit = text.sentences[sentence], text.sentences[stop]
         ends = text.sentences[sentence + 1 : min(stop, sentence + room) + 1] - begin
         pieces = text.pieces[begin : min(limit, begin + room)]
@@ -280,19 +276,29 @@ class Examples:
         first, second = pieces[: max(cut, 1)], pieces[max(cut, 1) :]
         if not follows:
             used = 1 + int(np.searchsorted(ends, cut))  # sentences of the first part
-            second, _ = self._from(self._elsewhere(rng, start, start + used), room - len(first))
+            other, stop = self._elsewhere(rng, start, start + used)
+            second, _ = self._from(other, room - len(first), stop)
         return first, second
 
-    def _elsewhere(self, rng: np.random.Generator, start: int, following: int) -> int:
-        """A sentence that does not follow; for a share ``near`` the twin's of that place."""
-        here = int(self.text.document_of(np.int64(start)))
-        begin, end = self.text.documents[here : here + 2]
-        if rng.random() < self.plan.near and following < end:
-            return int(self.text.documents[here ^ 1]) + following - int(begin)
+    def _elsewhere(
+        self, rng: np.random.Generator, start: int, following: int
+    ) -> tuple[int, int | None]:
+        """A sentence that does not follow, and the sentence to stop before, if any.
+
+        For a share ``near`` it is of the same document, outside ``start`` to ``following``;
+        text from before ``start`` must not run into the first part.
+        """
+        here = self.text.document_of(np.int64(start))
+        if rng.random() < self.plan.near:
+            begin, end = self.text.documents[here : here + 2]
+            apart = [s for s in range(begin, end) if not start <= s <= following]
+            if apart:
+                chosen = int(rng.choice(apart))
+                return chosen, start if chosen < start else None
         while True:
             other = int(rng.choice(self.starts))
             if self.text.document_of(np.int64(other)) != here:
-                return other
+                return other, None
 
     def _mask(self, rng: np.random.Generator, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Choose ``masked`` of the pieces; 80 % become [MASK], 10 % another piece, 10 % stay."""
@@ -702,7 +708,7 @@ study the methods of the book, not for its scores.
 | text | {numbers["corpus"]["documents"]:,} documents, {numbers["corpus"]["pieces"]:,} word pieces |
 | seen in training | {numbers["tokens"]:,} word pieces in {numbers["steps"]:,} steps |
 | word pieces a step | {plan["batch_size"] * plan["length"]:,}, in sequences of {lengths} |
-| NSP negatives from the document's twin | {plan["near"]:.0%} |
+| NSP negatives from the same document | {plan["near"]:.0%} |
 | word embeddings start from | {starts} |
 | depth by share of the budget | {growth or "full depth throughout"} |
 | peak learning rate, seed | {plan["learning_rate"]}, {plan["seed"]} |

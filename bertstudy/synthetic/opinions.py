@@ -13,28 +13,14 @@ TURNS = ("not", "not", "not", *lexicon.DOUBTS, "far from", "anything but")
 _SHARES = (("ADJ", 0.72), ("NOUN", 0.86), ("VERB", 1.0))  # cumulative, of kinds of judgement
 
 Words = dict[tuple[str, int], tuple[str, ...]]  # (part of speech, polarity) to words
-
-
-def words_at(places: slice) -> Words:
-    """The words at some places of each set of synonyms, by part of speech and polarity."""
-    return {
-        (pos, polarity): tuple(
-            n
-            for j in lexicon.JUDGEMENTS
-            if (j.pos, j.polarity) == (pos, polarity)
-            for n in j.names[places]
-        )
-        for pos in ("ADJ", "NOUN", "VERB")
-        for polarity in (1, -1)
-    }
-
-
-# Reviews use two words of each set: what the third means, no document tells.
-_TOLD = slice(2)
-WORDS = words_at(_TOLD)
-_SYNONYMS = {
-    n: tuple(o for o in j.names[_TOLD] if o != n) for j in lexicon.JUDGEMENTS for n in j.names
+WORDS: Words = {
+    (pos, polarity): tuple(
+        n for j in lexicon.JUDGEMENTS if (j.pos, j.polarity) == (pos, polarity) for n in j.names
+    )
+    for pos in ("ADJ", "NOUN", "VERB")
+    for polarity in (1, -1)
 }
+_SYNONYMS = {n: tuple(o for o in j.names if o != n) for j in lexicon.JUDGEMENTS for n in j.names}
 
 
 def targets(rng: random.Random) -> list[Thing]:

@@ -4,10 +4,6 @@ A story keeps a small cast, tells events, and comes back to them: in other words
 what follows, by what people rightly or wrongly say about them. A review holds one opinion of one
 work. So what a tiny model can learn here (synonyms, kinds, opposites, who did what to whom, which
 words praise) is what the tasks need, without any task's sentence in it.
-
-Documents come in twins, told in step: sentence for sentence the same is done in both (told again,
-asked, denied ...), but other things happen. What follows a sentence of one cannot be told from its
-counterpart in the other by topic or by form, only by who did what to whom.
 """
 
 from __future__ import annotations
@@ -15,7 +11,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 from bertstudy.errors import BertstudyError
 from bertstudy.synthetic import lexicon, opinions, world
@@ -35,7 +30,6 @@ from bertstudy.synthetic.meaning import (
     Compound,
     Event,
     Meaning,
-    Opinion,
     Question,
     State,
     Thing,
@@ -47,11 +41,11 @@ _TRIES = 8  # surfaces drawn before a sentence of the wrong split is given up
 
 
 def documents(split: str, n_sentences: int, seed: int = 0) -> Iterator[list[str]]:
-    """Stories and reviews, each a list of sentences in order; each two are twins of one length.
+    """Stories and reviews, each a list of sentences in order.
 
     Args:
         split: ``train`` or ``validation``; no sentence is in both, nor in a task's other split.
-        n_sentences: stop after the twins that reach this many sentences.
+        n_sentences: stop after the document that reaches this many sentences.
         seed: which documents. The same three arguments always give the same documents.
 
     Raises:
@@ -66,9 +60,9 @@ def annotated_documents(split: str, n_sentences: int, seed: int = 0) -> Iterator
         raise BertstudyError(f"no split {split!r} of documents; allowed: {', '.join(SPLITS)}")
     rng, made = random.Random(f"documents {split} {seed}"), 0
     while made < n_sentences:
-        twins = (_reviews if rng.random() < 0.22 else _stories)(split, rng)
-        made += sum(map(len, twins))
-        yield from twins
+        document = (_review if rng.random() < 0.22 else _story)(Teller(split, rng))
+        made += len(document)
+        yield document
 
 
 class Teller:
@@ -94,32 +88,6 @@ class Teller:
     def say(self, meaning: Meaning, lead: str = "") -> bool:
         """Tell a meaning in some words, perhaps after "In other words," or the like."""
         return self.tell(lambda: _with_lead(meaning, self.rng, lead))
-
-
-class Twins:
-    """Two documents told in step."""
-
-    def __init__(self, split: str, rng: random.Random):
-        self.rng = rng
-        self.one, self.two = Teller(split, rng), Teller(split, rng)
-        self.told: list[Event] = []  # what happened in the first so far
-
-    def both(self, act: Callable[[Teller, Any], object], first: Any, second: Any) -> bool:
-        """Let each tell its own; taken back, and False, unless both told as many sentences."""
-        before = len(self.one.sentences)
-        act(self.one, first)
-        act(self.two, second)
-        ends = {len(teller.sentences) for teller in (self.one, self.two)}
-        if len(ends) == 1:
-            return ends != {before}
-        for teller in (self.one, self.two):
-            del teller.sentences[before:]
-        return False
-
-    @property
-    def documents(self) -> tuple[list[Sentence], list[Sentence]]:
-        """The sentences of both, as many in each."""
-        return self.one.sentences, self.two.sentences
 
 
 def _with_lead(meaning: Meaning, rng: random.Random, lead: str) -> Sentence:
@@ -153,28 +121,27 @@ def _lead(lead: str) -> list[tuple[str, Node]]:
 # --------------------------------------------------------------------------------------------
 
 
-def _stories(split: str, rng: random.Random) -> tuple[list[Sentence], list[Sentence]]:
-    twins = Twins(split, rng)
+def _story(teller: Teller) -> list[Sentence]:
+    rng = teller.rng
     cast = world.draw_cast(rng, rng.choice(tuple(lexicon.TOPICS)), names=0.2)
     # The same people are meant throughout, so a story calls them "the", and has no "ten nurses".
-    cast = replace(cast, people=tuple(_definite(p) for p in cast.people))
-    twins.one.cast = twins.two.cast = cast
+    teller.cast = replace(cast, people=tuple(_definite(p) for p in cast.people))
     if rng.random() < 0.5:
-        person = rng.choice(cast.people)
-        twins.both(_introduce, person, person)
-    length = rng.randint(9, 15)
+        _introduce(teller)
+    length = rng.randint(6, 11)
     for _ in range(length):  # each turn tells at least something, unless the split forbids it
-        if len(twins.one.sentences) >= length:
+        if len(teller.sentences) >= length:
             break
-        _episode(twins)
-    return twins.documents if twins.one.sentences else _stories(split, rng)
+        _episode(teller)
+    return teller.sentences or _story(teller)
 
 
 def _definite(thing: Thing) -> Thing:
     return replace(thing, determiner="the", adjective="") if thing.determiner else thing
 
 
-def _introduce(teller: Teller, person: Thing) -> None:
+def _introduce(teller: Teller) -> None:
+    person = teller.rng.choice(teller.cast.people)
     if person.determiner:
         quality = teller.rng.choice(lexicon.adjectives_of(person.noun)).key
         teller.say(State(person, quality))
@@ -187,50 +154,28 @@ def _agrees(noun: str, name: str) -> bool:
     return noun != "person" and lexicon.gender(noun) in ("", lexicon.gender(name))
 
 
-def _episode(twins: Twins) -> None:
-    rng = twins.rng
-    event = _next_event(twins)
-    other = _varied(event, rng) or world.draw_event(rng, twins.one.cast)
-    if rng.random() < 0.08 and world.is_act(event) and world.is_act(other):
-        twins.both(_plan, event, other)
-    elif rng.random() < 0.06:
-        twins.both(_two_events, event, other)
-    elif twins.both(_later if twins.told and rng.random() < 0.4 else Teller.say, event, other):
-        twins.told.append(event)
-        for _ in range(2 + (rng.random() < 0.4)):
-            twins.both(rng.choices(*_FOLLOW_UPS)[0], event, other)
-
-
-_VARIED_SHARE = 0.7  # of the events after a story's first
-
-
-def _next_event(twins: Twins) -> Event:
-    """Mostly something like what happened before, which the story's names give no hint of."""
-    if twins.told and twins.rng.random() < _VARIED_SHARE:
-        varied = _varied(twins.rng.choice(twins.told), twins.rng)
-        if varied is not None and varied not in twins.told:
-            return varied
-    return world.draw_event(twins.rng, twins.one.cast)
-
-
-def _varied(event: Event, rng: random.Random) -> Event | None:
-    """The event with one part that differs, or with its roles swapped."""
-    return (rng.random() < 0.3 and world.swap_roles(event, rng)) or world.alter(event, rng)
-
-
-def _later(teller: Teller, event: Event) -> None:
-    teller.say(event, "later")
+def _episode(teller: Teller) -> None:
+    rng = teller.rng
+    event = world.draw_event(rng, teller.cast)
+    if rng.random() < 0.12 and world.is_act(event):
+        return _plan(teller, event)
+    if rng.random() < 0.1:
+        return _two_events(teller, event)
+    if teller.say(event):
+        for _ in range(1 + (rng.random() < 0.6)):
+            rng.choices(*_FOLLOW_UPS)[0](teller, event)
+    return None
 
 
 def _again(teller: Teller, event: Event) -> None:
-    lead = teller.rng.choice(("", "in other words", "in short", "so"))
+    lead = teller.rng.choice(("", "", "in other words", "in short", "so"))
     teller.say(event, lead)
 
 
 def _general(teller: Teller, event: Event) -> None:
     weaker = world.weaken(event, teller.rng)
     if weaker is not None:
-        teller.say(weaker, teller.rng.choice(("", "so", "in short")))
+        teller.say(weaker, teller.rng.choice(("", "", "so", "in short")))
 
 
 def _outcome(teller: Teller, event: Event) -> None:
@@ -331,6 +276,8 @@ def _definition(teller: Teller, event: Event) -> None:
 def _asked(teller: Teller, event: Event) -> None:
     """Somebody asks about the event, and is answered in a phrase or in a sentence."""
     rng = teller.rng
+    if rng.random() < 0.25:
+        return _whether(teller, event)
     role = rng.choice(askable(event))
     claim = world.weaken(event, rng) if rng.random() < 0.4 else None
     question = ask(event, role, rng, claim)
@@ -351,22 +298,14 @@ def _whether(teller: Teller, event: Event) -> None:
 
 
 def _exchange(teller: Teller, question: Question, replies: list[tuple[Meaning, str]]) -> None:
-    """A question, perhaps in two wordings, and the first reply that the split allows, or nothing.
-
-    Each reply comes with its lead.
-    """
-    before, rng = len(teller.sentences), teller.rng
-    if not teller.say(question):
-        return
-    if rng.random() < 0.35:
-        teller.say(question, rng.choice(("", "in other words")))
-    if not any(teller.say(*reply) for reply in replies):
-        del teller.sentences[before:]
+    """A question and the first reply, with its lead, that the split allows; both or neither."""
+    if teller.say(question) and not any(teller.say(*reply) for reply in replies):
+        teller.sentences.pop()
 
 
 _FOLLOW_UPS: tuple[list[Callable[[Teller, Event], None]], list[float]] = (
-    [_again, _general, _outcome, _goes_on, _denial, _gossip, _definition, _asked, _whether],
-    [0.27, 0.18, 0.07, 0.04, 0.04, 0.15, 0.03, 0.11, 0.14],  # relative
+    [_again, _general, _outcome, _goes_on, _denial, _gossip, _definition, _asked],
+    [0.27, 0.18, 0.10, 0.10, 0.08, 0.22, 0.05, 0.136],  # relative: questions are 12 % of all
 )
 
 
@@ -396,33 +335,23 @@ def _two_events(teller: Teller, event: Event) -> None:
 # --------------------------------------------------------------------------------------------
 
 
-def _reviews(split: str, rng: random.Random) -> tuple[list[Sentence], list[Sentence]]:
-    """Of one work, one that praises and one that does not: some sentences and what came of it."""
-    twins = Twins(split, rng)
+def _review(teller: Teller) -> list[Sentence]:
+    """One work, one verdict, some sentences, and what came of it."""
+    rng = teller.rng
     verdict = rng.choice((1, -1))
     targets = opinions.targets(rng)
     watcher = Thing(rng.choice(tuple(lexicon.NAMES)), "")
     if rng.random() < 0.6:
         time = rng.choice(("", *lexicon.TIMES))
-        seen = Event("see", watcher, replace(targets[0], determiner="a"), time=time)
-        twins.both(Teller.say, seen, seen)
+        teller.say(Event("see", watcher, replace(targets[0], determiner="a"), time=time))
     for _ in range(rng.randint(3, 5)):
         target = targets[0] if rng.random() < 0.5 else rng.choice(targets)
-        pair = [opinions.draw(target, v, rng, opinions.WORDS, turned=0.2, conceding=0.12)
-                for v in (verdict, -verdict)]  # fmt: skip
-        if twins.both(Teller.say, *pair) and rng.random() < 0.4:
-            twins.both(_restated, *pair)
+        opinion = opinions.draw(target, verdict, rng, opinions.WORDS, turned=0.2, conceding=0.12)
+        teller.say(opinion)
+        if rng.random() < 0.4:
+            lead = rng.choice(("", "in short", "in other words"))
+            teller.say(opinions.restate(opinion, rng), lead)
     if rng.random() < 0.6:
-        twins.both(_affected, *((watcher, v) for v in (verdict, -verdict)))
-    return twins.documents if twins.one.sentences else _reviews(split, rng)
-
-
-def _restated(teller: Teller, opinion: Opinion) -> None:
-    lead = teller.rng.choice(("", "in short", "in other words"))
-    teller.say(opinions.restate(opinion, teller.rng), lead)
-
-
-def _affected(teller: Teller, watcher_and_verdict: tuple[Thing, int]) -> None:
-    watcher, verdict = watcher_and_verdict
-    moods = ("happy", "amused") if verdict > 0 else ("sad", "angry")
-    teller.say(State(watcher, teller.rng.choice(moods)), "so")
+        pleased = ("happy", "amused") if verdict > 0 else ("sad", "angry")
+        teller.say(State(watcher, rng.choice(pleased)), "so")
+    return teller.sentences or _review(teller)

@@ -254,7 +254,7 @@ SPECS = {
     "qnli": Spec(
         ("question", "sentence"),
         ("entailment", "not_entailment"),
-        {"train": 6000, "validation": 600},
+        {"train": 3000, "validation": 600},
         (0.5, 0.5),
         _qnli,
     ),
