@@ -3,12 +3,14 @@
 Only light modules are imported at the top, so that ``--help`` answers at once.
 """
 
+import math
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Self
@@ -40,10 +42,26 @@ def _one_line() -> Iterator[None]:
         if not error.name or error.name.partition(".")[0] == "bertstudy":  # our own mistake
             raise
         message, status = f"{error.name} is not installed: pip install -r requirements.txt", 2
+    except BrokenPipeError:  # whoever read the output has seen enough
+        raise
+    except OSError as error:  # a full disk, a file where a folder should be, no permission
+        where = f"{error.filename}: " if error.filename else ""
+        message, status = f"{where}{error.strerror or error}", 1
     except KeyboardInterrupt:
         message, status = "stopped; nothing is half-written, the same command carries on", 130
-    print("bertstudy:", " ".join(message.split()), file=sys.stderr)
+    line = " ".join(message.split())
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    print("bertstudy:", shown, file=sys.stderr)
     raise typer.Exit(status)
+
+
+def _refuse_out(out: Path) -> None:
+    """Refuse a folder that cannot be made, before the hours of work that fill it."""
+    there = next(folder for folder in (out, *out.parents) if folder.exists())
+    if not there.is_dir():
+        raise BertstudyError(f"--out {out}: {there} is not a folder")
+    if not os.access(there, os.W_OK):
+        raise BertstudyError(f"--out {out}: {there} is not writable for you")
 
 
 class _Commands(TyperGroup):
@@ -141,6 +159,8 @@ class _Bars:
         self._progress.stop()
 
     def started(self, run: Any, cells: int) -> None:
+        if begun := self._tasks.pop(run.page, None):  # its worker was lost: once more
+            self._progress.remove_task(begun)
         self._tasks[run.page] = self._progress.add_task(escape(run.label()), total=cells)
 
     def cell(self, run: Any) -> None:
@@ -177,6 +197,15 @@ def _kill_is_ctrl_c() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _pool(scheduler: str) -> AbstractContextManager[Any]:
+    """The workers of a cluster; nothing for this machine."""
+    if not scheduler:
+        return nullcontext()
+    from bertstudy import cluster  # brings Dask
+
+    return cluster.connect(scheduler)
+
+
 @app.command()
 def run(
     notebooks: Annotated[
@@ -192,6 +221,9 @@ def run(
     jobs: Annotated[
         int, typer.Option(min=1, help="Notebooks at once; above 1 each gets one thread.")
     ] = 1,
+    scheduler: Annotated[
+        str, typer.Option(help="Address of a Dask scheduler whose workers run the notebooks.")
+    ] = "",
     force: Annotated[bool, typer.Option(help="Run also what is up to date.")] = False,
     record: Annotated[
         bool, typer.Option(help="Run all of it and write results under results/, for review.")
@@ -204,13 +236,17 @@ def run(
     from bertstudy.editions import edition as find_edition
 
     find_edition(edition, source or None)
+    if scheduler and jobs > 1:
+        raise BertstudyError("--jobs is for this machine: a cluster runs one notebook per worker")
+    if find_spec("papermill") is None:  # the children's; importing it here takes most of a second
+        raise ModuleNotFoundError(name="papermill")
     force = force or record  # a page that is left alone records nothing
     runs = plan.plan(notebooks or (), edition, source, parameter or ())
     plan.check(run for run in runs if force or plan.state(run) != "current")
     console = _console()
     watcher = (_Bars if console.is_terminal else _Lines)(console, len(runs))
-    with _kill_is_ctrl_c(), watcher:
-        outcomes = batch.execute(runs, watcher, jobs, force)
+    with _kill_is_ctrl_c(), _pool(scheduler) as pool, watcher:
+        outcomes = batch.execute(runs, watcher, pool or jobs, force)
     console.print(_summary(outcomes))
     failed = [outcome for outcome in outcomes if outcome.status not in ("done", "up to date")]
     for outcome in failed:
@@ -260,8 +296,13 @@ def pretrain(
     from bertstudy.editions import edition as find_edition
 
     chosen = find_edition(edition)
-    if corpus is not None and not corpus.is_dir():
+    if corpus is not None and not os.path.isdir(corpus):
         raise BertstudyError(f"--corpus {corpus} is not a folder")
+    if minutes is not None and not math.isfinite(minutes):
+        raise BertstudyError(f"--minutes {minutes}: expected a finite number")
+    if out is not None:
+        out = Path(os.path.realpath(out))  # it is replaced whole, by its name
+        _refuse_out(out)
     from bertstudy.pretrain import pretrain  # brings torch
 
     print(f"checkpoint: {pretrain(chosen, corpus, out, minutes, resume=resume)}")
@@ -280,6 +321,7 @@ def submit(
 
     chosen = find_edition(edition, source)
     wanted = submission.chosen(task)
+    _refuse_out(out.absolute())
     names = tuple(dict.fromkeys(name for name, _ in wanted))
     opened = study.Study(chosen, names, seeds=(0,))
     written = []
@@ -310,4 +352,5 @@ def doctor(edition: Edition = "mini", source: Source = "") -> None:
 
 def main() -> None:
     """Entry point of the ``bertstudy`` command."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be any bytes
     app(prog_name="bertstudy")

@@ -5,6 +5,7 @@ pre-trained by this project (`bertstudy pretrain`) and shipped; `base` and `larg
 hub.
 """
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -189,11 +190,11 @@ def edition(name: str, source: str | None = None) -> Edition:
     if not source:
         return found
     if source not in ("synthetic", "hub"):
-        folder = Path(source).expanduser()
-        if not folder.is_dir():
+        folder = os.path.expanduser(source)  # pathlib's raises on ~nobody
+        if not os.path.isdir(folder):
             raise BertstudyError(
                 f"source '{source}' is not a folder; allowed: synthetic, hub, "
                 "or a folder laid out like the hub"
             )
-        source = str(folder.resolve())
+        source = os.path.realpath(folder)
     return replace(found, source=source)

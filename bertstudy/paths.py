@@ -1,11 +1,16 @@
-"""Where the project lives on this machine."""
+"""Where the project lives on this machine, and how a file is put there whole."""
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bertstudy.errors import BertstudyError
 
 HOME_VARIABLE = "BERTSTUDY_HOME"
+UNFINISHED = ".part"  # suffix of a file that is being written
 
 
 def _is_root(folder: Path) -> bool:
@@ -23,7 +28,7 @@ def root() -> Path:
         BertstudyError: there is no such folder.
     """
     if home := os.environ.get(HOME_VARIABLE):
-        folder = Path(home).expanduser().resolve()
+        folder = Path(os.path.realpath(os.path.expanduser(home)))  # pathlib's raise on ~nobody
         if not _is_root(folder):
             raise BertstudyError(
                 f"{HOME_VARIABLE}={home} is not a bertstudy project: "
@@ -42,3 +47,38 @@ def root() -> Path:
 def build() -> Path:
     """Everything generated lives here; deleting it loses nothing but time."""
     return root() / "build"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file to write beside ``path``, whose place it takes when the block ends well.
+
+    Nobody reads half a file, and a full disk leaves the old one as it was. A kill leaves a hidden
+    file named after ``path`` with the suffix `UNFINISHED`, which nothing reads: see `sweep`.
+    There is no fsync: what a power cut tears has to be noticed by whoever reads it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(UNFINISHED, f".{path.name}.", path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)  # mkstemp makes it private
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write all of ``text`` or, if that fails, nothing."""
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+def sweep(path: Path) -> None:
+    """Remove what killed writers left beside ``path``; needs the lock under which it is written."""
+    for left in path.parent.glob(f".{path.name}.*{UNFINISHED}"):
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink(missing_ok=True)

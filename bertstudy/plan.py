@@ -11,10 +11,9 @@ import hashlib
 import itertools
 import json
 import math
-import os
 import platform
 import re
-import tempfile
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,8 @@ from filelock import FileLock
 
 from bertstudy import paths
 from bertstudy.errors import BertstudyError
-from bertstudy.store import file_hashes, key, versions
+from bertstudy.paths import write_text
+from bertstudy.store import JSON, file_hashes, key, versions
 
 Value = int | float | str | bool
 Parameters = dict[str, Value]
@@ -33,8 +33,17 @@ LIBRARIES = (
     *("matplotlib", "seaborn", "ipykernel", "anywidget", "ipywidgets", "papermill"),
 )
 # These run notebooks and build pages; no result depends on them.
-NOT_IN_RESULTS = {"__main__.py", "cli.py", "doctor.py", "plan.py", "batch.py", "book.py"}
+NOT_IN_RESULTS = {
+    "__main__.py",
+    "cli.py",
+    "doctor.py",
+    "plan.py",
+    "batch.py",
+    "cluster.py",
+    "book.py",
+}
 SUFFIX = ".ipynb"
+LONGEST = 100  # characters of a page's name that tell its parameters: a file's name has its limits
 
 
 @dataclass(frozen=True)
@@ -85,9 +94,10 @@ class Run:
         """Name of the executed copy: "secrets/4-6-disabling-heads--task-sst2"."""
         given = [f"{n}-{v}" for n, v in self.variant.items()]
         safe = [re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-") for text in given]
-        if safe != given:
-            safe.append(key(self.variant)[:6])  # what was replaced must still make a difference
-        return "--".join([self.notebook.name, *safe])
+        told = "--".join(safe)
+        if safe != given or len(told) > LONGEST:  # what is lost must still make a difference
+            told = f"{told[:LONGEST]}--{key(self.variant)[:6]}"
+        return f"{self.notebook.name}--{told}" if told else self.notebook.name
 
     @property
     def output(self) -> Path:
@@ -97,10 +107,11 @@ class Run:
     @property
     def command(self) -> str:
         """The command that makes this page."""
-        given = "".join(f" -p {n}={v}" for n, v in self.variant.items())
-        source = self.chosen.get("source")
-        given += f" --source {source}" if source else ""
-        return f"bertstudy run {self.notebook.name} --edition {self.edition}{given}"
+        words = ["bertstudy", "run", self.notebook.name, "--edition", self.edition]
+        words += [word for n, v in self.variant.items() for word in ("-p", f"{n}={v}")]
+        if source := self.chosen.get("source"):
+            words += ["--source", str(source)]
+        return shlex.join(words)
 
     def label(self) -> str:
         """Short name for a progress line."""
@@ -155,29 +166,64 @@ def read(name: str) -> Notebook:
     """The notebook with its parameters' defaults.
 
     Raises:
-        BertstudyError: it cannot be read, has no parameters cell, or a default is no literal.
+        BertstudyError: it cannot be read, has not one parameters cell, or that sets anything but
+            different names to numbers and texts, the edition among them.
     """
-    import papermill  # takes most of a second
-
     path = paths.root() / "notebooks" / f"{name}{SUFFIX}"
     try:
-        inferred = papermill.inspect_notebook(str(path))
-    except Exception as error:  # nbformat, JSON and papermill each have their own kinds
+        cells = _cells(path)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise BertstudyError(f"{name}: not a readable notebook ({_first_line(error)})") from error
-    defaults = {n: _literal(name, n, str(p["default"])) for n, p in inferred.items()}
-    if "edition" not in defaults:
-        raise BertstudyError(f"{name}: its cell tagged 'parameters' must set edition")
+    if any("injected-parameters" in tags for _, _, tags in cells):
+        raise BertstudyError(f"{name}: has a cell tagged 'injected-parameters': an executed copy")
+    tagged = [(kind, text) for kind, text, tags in cells if "parameters" in tags]
+    if [kind for kind, _ in tagged] != ["code"]:
+        found = " and ".join(f"a {kind} cell" for kind, _ in tagged) or "none"
+        raise BertstudyError(f"{name}: one code cell must be tagged 'parameters'; it has {found}")
+    try:
+        defaults = _defaults(tagged[0][1])
+    except BertstudyError as error:
+        raise BertstudyError(f"{name}: {error}") from error
+    if not isinstance(defaults.get("edition"), str):
+        raise BertstudyError(f"{name}: its cell tagged 'parameters' must set edition to a text")
     return Notebook(name, path, defaults)
 
 
-def _literal(notebook: str, name: str, text: str) -> Value:
+NO_LITERAL = (SyntaxError, ValueError, TypeError, MemoryError, RecursionError)  # `ast` on any text
+
+
+def _defaults(code: str) -> Parameters:
+    """What a parameters cell sets. Papermill's own reader skips what it does not understand.
+
+    Raises:
+        BertstudyError: it does anything else.
+    """
     try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        value = None
-    if not isinstance(value, int | float | str | bool):
-        raise BertstudyError(f"{notebook}: parameter {name} = {text} must be a number or text")
-    return value
+        statements = ast.parse(code).body
+    except NO_LITERAL as error:
+        raise BertstudyError(f"its parameters cell is not Python ({_first_line(error)})") from error
+    found: Parameters = {}
+    for statement in statements:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                value, text = statement.value, ast.get_source_segment(code, statement)
+            case _:
+                text = ast.get_source_segment(code, statement)
+                raise BertstudyError(f"its parameters cell has {text!r}: allowed is name = literal")
+        if name in found:
+            raise BertstudyError(f"its parameters cell sets {name} twice")
+        found[name] = _literal(value, text)
+    return found
+
+
+def _literal(value: ast.expr | None, text: str | None) -> Value:
+    try:
+        found = ast.literal_eval(value) if value else None
+    except NO_LITERAL:
+        found = None
+    if not isinstance(found, int | float | str) or found in (math.inf, -math.inf):
+        raise BertstudyError(f"parameter {text} must be a number or text")
+    return found
 
 
 def _first_line(error: object) -> str:
@@ -207,8 +253,8 @@ def _settings(pairs: Iterable[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for pair in pairs:
         name, sign, text = pair.partition("=")
-        if not sign or not name.isidentifier():
-            raise BertstudyError(f"parameter {pair!r}: write it as name=value")
+        if not sign or not name.isidentifier() or not text.isprintable():
+            raise BertstudyError(f"parameter {pair!r}: write it as name=value, on one line")
         if name in ("edition", "source"):
             raise BertstudyError(f"parameter {name}: use --{name} {text}")
         if text not in found.setdefault(name, []):
@@ -224,8 +270,8 @@ def _choices(notebook: Notebook, settings: Mapping[str, list[str]]) -> dict[str,
         raise BertstudyError(
             f"{notebook.name} has no parameter {unknown[0]}: it has {', '.join(allowed) or 'none'}"
         )
-    return {
-        name: [_convert(name, text, notebook.defaults[name]) for text in texts]
+    return {  # 1 and 01 are one value
+        name: list(dict.fromkeys(_convert(name, text, notebook.defaults[name]) for text in texts))
         for name, texts in settings.items()
     }
 
@@ -357,14 +403,26 @@ def manifest_path(edition: str) -> Path:
 
 
 def manifest(edition: str) -> dict[str, Done]:
-    """Pages done, by page name. A damaged manifest counts as empty: pages are made again."""
+    """Pages done, by page name. Without a line that is damaged: its page is made again."""
     try:
-        body = json.loads(manifest_path(edition).read_text())
-        return {page: Done(**line) for page, line in body.items()}
-    except FileNotFoundError:
+        lines = json.loads(manifest_path(edition).read_bytes()).items()
+    except (FileNotFoundError, ValueError, AttributeError, RecursionError):
         return {}
-    except (ValueError, TypeError, AttributeError):
-        return {}
+    read = {page: _done(page, line) for page, line in lines}
+    return {page: done for page, done in read.items() if done}
+
+
+def _done(page: str, line: JSON) -> Done | None:
+    """A line of the manifest; None if it is not what was written."""
+    try:
+        body = {name: value for name, value in line.items() if name != "checksum"}
+        return Done(**body) if line["checksum"] == _checksum(page, body) else None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _checksum(page: str, body: JSON) -> str:
+    return key({"page": page, **body})
 
 
 def note(run: Run, done: Done | None) -> None:
@@ -372,19 +430,14 @@ def note(run: Run, done: Done | None) -> None:
     path = manifest_path(run.edition)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
-        lines = {page: vars(line) for page, line in manifest(run.edition).items()}
-        lines.pop(run.page, None)
-        if done is not None:
-            lines[run.page] = vars(done)
-        write_text(path, json.dumps(lines, indent=1, sort_keys=True) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write beside the target and rename, so that nobody reads half a file."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-    os.replace(temporary, path)
+        lines = manifest(run.edition) | {run.page: done}
+        body = {
+            page: vars(line) | {"checksum": _checksum(page, vars(line))}
+            for page, line in lines.items()
+            if line is not None
+        }
+        paths.sweep(path)
+        write_text(path, json.dumps(body, indent=1, sort_keys=True) + "\n")
 
 
 def state(run: Run) -> str:

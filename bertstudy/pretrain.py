@@ -20,16 +20,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from bertstudy import cooccurrence
+from bertstudy import cooccurrence, store
 from bertstudy.editions import Architecture, Edition, PreTraining
 from bertstudy.encoder import quiet
 from bertstudy.errors import BertstudyError
-from bertstudy.paths import build
+from bertstudy.paths import build, write_text
+from bertstudy.store import file_hashes
 from bertstudy.tasks import from_folder
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -150,31 +152,37 @@ def tokenize(texts: Iterable[list[str]], tokenizer_file: Path, chunk: int = 512)
 
 
 def prepare(edition: Edition, corpus: Path | None, folder: Path) -> tuple[Corpus, Corpus]:
-    """Tokenised train and validation text; kept in ``folder`` with the tokenizer."""
+    """Tokenised train and validation text; kept in ``folder`` with the tokenizer.
+
+    They are made again where any of it is not as it was written, or not all was written.
+    """
     assert edition.architecture is not None
     assert edition.pretraining is not None
-    seed = edition.pretraining.seed
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = folder / "tokenizer"
-    if not (tokenizer / "tokenizer.json").exists():
+    seed, tokenizer, seal = edition.pretraining.seed, folder / "tokenizer", folder / "files.json"
+    train, validation = (folder / f"{split}.safetensors" for split in ("train", "validation"))
+    if not _is_sealed(seal):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
         sample = (s for d in documents(corpus, "train", seed) for s in d)
         limit = 600_000  # sentences; enough for a vocabulary of some thousand pieces
-        draft = folder / "tokenizer.part"
-        train_tokenizer(
-            (s for _, s in zip(range(limit), sample, strict=False)),
-            edition.architecture,
-            draft,
-        )
-        shutil.rmtree(tokenizer, ignore_errors=True)
-        os.replace(draft, tokenizer)
-    splits = []
-    for split in ("train", "validation"):
-        file = folder / f"{split}.safetensors"
-        if not file.exists():
-            text = tokenize(documents(corpus, split, seed), tokenizer / "tokenizer.json")
+        sentences = (s for _, s in zip(range(limit), sample, strict=False))
+        train_tokenizer(sentences, edition.architecture, tokenizer)
+        for file in (train, validation):
+            text = tokenize(documents(corpus, file.stem, seed), tokenizer / "tokenizer.json")
             _save_corpus(text, file)
-        splits.append(_load_corpus(file))
-    return splits[0], splits[1]
+        write_text(seal, json.dumps(_beside(seal)))
+    return _load_corpus(train), _load_corpus(validation)
+
+
+def _beside(seal: Path) -> dict[str, str]:
+    return {n: digest for n, digest in file_hashes(seal.parent).items() if n != seal.name}
+
+
+def _is_sealed(seal: Path) -> bool:
+    try:
+        return json.loads(seal.read_bytes()) == _beside(seal)
+    except (FileNotFoundError, ValueError):
+        return False
 
 
 def text_key(edition: Edition, corpus: Path | None) -> str:
@@ -198,9 +206,8 @@ def _save_corpus(text: Corpus, file: Path) -> None:
             "sentences": torch.from_numpy(text.sentences),
             "documents": torch.from_numpy(text.documents),
         },
-        f"{file}.part",
+        file,
     )
-    os.replace(f"{file}.part", file)
 
 
 def _load_corpus(file: Path) -> Corpus:
@@ -531,8 +538,8 @@ class Run:
             "sha256": digest,
         }
         os.replace(part, self.folder / f"state-{digest[:16]}.safetensors")
-        (self.folder / "state.json.part").write_text(json.dumps(state))
-        os.replace(self.folder / "state.json.part", self.folder / "state.json")
+        state |= {"checksum": store.key(state)}
+        write_text(self.folder / "state.json", json.dumps(state))
         for old in self.folder.glob("state-*.safetensors"):
             if digest[:16] not in old.name:
                 old.unlink()
@@ -540,14 +547,17 @@ class Run:
     def _load(self) -> None:
         damaged = f"the saved state in {self.folder} is damaged; --fresh starts anew"
         try:
-            state = json.loads((self.folder / "state.json").read_text())
-        except ValueError as error:
+            state = json.loads((self.folder / "state.json").read_bytes())
+            whole = state.pop("checksum") == store.key(state)
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise BertstudyError(damaged) from error
+        if not whole:
+            raise BertstudyError(damaged)
         if state["plan"] != _plan_of(self.architecture, self.plan):
             raise BertstudyError(
                 f"{self.folder} holds a run of another plan, unfinished; --fresh removes it"
             )
-        if state.get("text", self.text) != self.text:  # older states do not say
+        if state["text"] != self.text:
             raise BertstudyError(
                 f"{self.folder} holds a run on another text, unfinished; --fresh removes it"
             )
@@ -635,19 +645,21 @@ def pretrain(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     work = build() / "pretrain" / edition.name
     work.mkdir(parents=True, exist_ok=True)
-    key = text_key(edition, corpus)
-    text = work / f"text-{key}"
+    text = work / f"text-{text_key(edition, corpus)}"
     try:
         with FileLock(work / "lock", timeout=0):
             train, validation = prepare(edition, corpus, text)
             if not resume:  # only now: a corpus that cannot be read must not cost the state
                 _drop_state(work)
-            run = Run(edition, work, minutes, device, key)
+            # The files, not what they are made of: a tokenizer learnt again breaks ties otherwise.
+            run = Run(edition, work, minutes, device, store.key(file_hashes(text)))
             run.train(train, validation)
             export(run, train, validation, text / "tokenizer", out)
             _drop_state(work)
     except Timeout as error:
         raise BertstudyError(f"another process is pre-training {edition.name} in {work}") from error
+    except SafetensorError as error:  # its own kind for a disk that is full
+        raise OSError(str(error)) from error
     return out
 
 

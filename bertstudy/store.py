@@ -36,12 +36,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+
+from bertstudy import paths
 
 logger = logging.getLogger(__name__)
 
 LIBRARIES = ("torch", "transformers", "datasets", "tokenizers", "numpy", "scipy", "scikit-learn")
 MODEL = "model"  # the measurement under which a fine-tuned model's record is filed
 RECORD = "record.json"
+NO_FILE = (IsADirectoryError, NotADirectoryError)  # something else has its name
 
 Origin = Literal["computed", "stored", "recorded"]
 JSON = dict[str, Any]
@@ -125,24 +129,11 @@ def _checksum(body: Mapping[str, Any]) -> str:
 
 
 def _write(path: Path, record: Record) -> None:
-    """Write beside the target and rename, so that no reader ever sees half a file.
-
-    There is no fsync: a file torn by a power cut fails its checksum and is made again.
-    """
+    """Write it whole, with a checksum: a file that was torn or changed is made again."""
     body = {name: value for name, value in asdict(record).items() if name != "origin"}
     body |= {"key": record.key}
     body |= {"checksum": _checksum(body)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", text=True)
-    try:
-        with os.fdopen(handle, "w") as file:
-            json.dump(body, file, indent=1, sort_keys=True, allow_nan=False)
-            file.write("\n")
-        os.chmod(temporary, 0o644)  # mkstemp makes it private; shipped records are for everyone
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    paths.write_text(path, json.dumps(body, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
 def _read(path: Path, measurement: str, recipe: JSON, origin: Origin) -> Record | None:
@@ -166,7 +157,7 @@ def file_hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of each file below ``folder``, by POSIX path; a model's record is left out."""
     hashes = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path != folder / RECORD:
+        if path.is_file() and path != folder / RECORD and path.suffix != paths.UNFINISHED:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             hashes[path.relative_to(folder).as_posix()] = digest
@@ -175,11 +166,11 @@ def file_hashes(folder: Path) -> dict[str, str]:
 
 def _sweep(path: Path) -> None:
     """Remove a damaged ``path`` and what killed writers left beside it; needs its lock."""
-    for stale in (path, *path.parent.glob(f".{path.name}.*")):
-        if stale.is_dir():
-            shutil.rmtree(stale)
-        else:
-            stale.unlink(missing_ok=True)
+    paths.sweep(path)
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def versions(names: Iterable[str]) -> dict[str, str]:
@@ -329,7 +320,7 @@ class Store:
         self, final: Path, recipe: JSON, train: Callable[[Path], Mapping[str, Any]]
     ) -> Record:
         final.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}."))
+        temporary = Path(tempfile.mkdtemp(paths.UNFINISHED, f".{final.name}.", final.parent))
         try:
             start = time.perf_counter()
             values = _plain(train(temporary), MODEL, whole=False)
@@ -338,9 +329,10 @@ class Store:
             _write(temporary / RECORD, record)
             temporary.chmod(0o755)  # mkdtemp makes it private
             os.replace(temporary, final)
-        except BaseException:
+        except SafetensorError as error:  # its own kind for a disk that is full
+            raise OSError(str(error)) from error
+        finally:
             shutil.rmtree(temporary, ignore_errors=True)
-            raise
         return record
 
     def _record_path(self, measurement: str, recipe: JSON) -> Path:
@@ -359,13 +351,19 @@ class Store:
         """The record at ``path``; None, with a warning, if it is damaged."""
         try:
             return _read(path, measurement, recipe, origin)
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, RecursionError, *NO_FILE) as error:
             self._warn(path, error)
             return None
 
     def _intact_model(self, folder: Path, recipe: JSON) -> Record | None:
         record = self._intact(folder / RECORD, MODEL, recipe)
-        if record is not None and record.provenance["files"] != file_hashes(folder):
+        if record is None:
+            return None
+        try:
+            whole = record.provenance.get("files") == file_hashes(folder)
+        except FileNotFoundError:  # another process found damage and is removing it
+            whole = False
+        if not whole:
             self._warn(folder, "its files are not those that were written")
             return None
         return record

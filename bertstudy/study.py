@@ -16,6 +16,7 @@ from bertstudy.editions import EDITIONS, Edition, edition
 from bertstudy.errors import BertstudyError
 from bertstudy.statistics import SIGNAL_SEEDS, signal
 from bertstudy.store import Record, Store
+from bertstudy.synthetic.tasks import rows as synthetic_rows
 from bertstudy.tasks import Task
 from bertstudy.train import fine_tune, save_epochs
 
@@ -296,8 +297,8 @@ def choose_tasks(chosen: Edition, wanted: str, any_kind: bool = False) -> tuple[
     Raises:
         BertstudyError: an unknown task, one of another kind, or none.
     """
-    names = chosen.tasks if wanted == "all" else tuple(n.strip() for n in wanted.split(","))
-    if not all(names) or not names:
+    names = chosen.tasks if wanted == "all" else tuple(n.strip() for n in str(wanted).split(","))
+    if not all(names):
         raise BertstudyError("task is empty: give 'all' or names separated by commas")
     for found in map(tasks.task, names):
         if found.trained_on:
@@ -312,13 +313,18 @@ def choose_tasks(chosen: Edition, wanted: str, any_kind: bool = False) -> tuple[
     return tuple(dict.fromkeys(names))
 
 
+def _is_whole(value: object, least: int, most: int) -> bool:
+    """Whether it is a whole number in that range; True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
 def choose_seeds(chosen: Edition, wanted: int) -> tuple[int, ...]:
     """The first ``wanted`` seeds, 0 for as many as the edition has.
 
     Raises:
         BertstudyError: not between 0 and `MAX_SEEDS`.
     """
-    if not 0 <= wanted <= MAX_SEEDS:
+    if not _is_whole(wanted, 0, MAX_SEEDS):
         raise BertstudyError(f"seeds is {wanted}: allowed are 0 (the edition's) to {MAX_SEEDS}")
     return tuple(range(wanted)) if wanted else chosen.seeds
 
@@ -369,7 +375,7 @@ def check(parameters: Mapping[str, Any], any_kind: bool = False) -> None:
         "max_length": (MIN_LENGTH, longest, " word pieces"),
     }
     for name, (least, most, unit) in limits.items():
-        if name in parameters and not least <= parameters[name] <= most:
+        if name in parameters and not _is_whole(parameters[name], least, most):
             raise BertstudyError(
                 f"{name} is {parameters[name]}: allowed are {least} to {most}{unit}"
             )
@@ -378,7 +384,9 @@ def check(parameters: Mapping[str, Any], any_kind: bool = False) -> None:
             raise BertstudyError(
                 f"{task.name} asks for {length} word pieces; the model has {longest}"
             )
-    if chosen.source != "hub":  # the hub would be asked over the network: when the run starts
-        for task in study.tasks:
-            for split in ("train", "validation"):
+    for task in study.tasks:
+        for split in ("train", "validation"):
+            if chosen.source == "synthetic":
+                next(synthetic_rows(task.name, split))  # one alone: all of them take seconds
+            elif chosen.source != "hub":  # which would be asked over the network: by the run itself
                 tasks.load(task.name, split, chosen.source, limit=1)

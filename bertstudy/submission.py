@@ -4,16 +4,13 @@ GLUE (Wang et al. 2019) keeps its test labels; its server takes eleven tab-separ
 the columns ``index`` and ``prediction``. Nothing here is scored.
 """
 
-import os
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 
-from bertstudy import encoder, tasks
+from bertstudy import encoder, paths, tasks
 from bertstudy.errors import BertstudyError
 from bertstudy.tasks import Task
 
@@ -82,8 +79,8 @@ def write(logits: np.ndarray, task: Task, split: str, folder: Path) -> Path:
     """
     path = folder / _file(task, split)
     rows = [f"{index}\t{value}\n" for index, value in enumerate(predicted(logits, task))]
-    text = "".join(["index\tprediction\n", *rows])
-    return _whole(path, lambda file: file.write_text(text))
+    paths.write_text(path, "".join(["index\tprediction\n", *rows]))
+    return path
 
 
 def _file(task: Task, split: str) -> str:
@@ -125,25 +122,10 @@ def archive(folder: Path) -> Path:
         rows = len((folder / name).read_text().splitlines()) - 1
         if rows != wanted:
             raise BertstudyError(f"no submission: {name} has {rows} rows, GLUE wants {wanted}")
-
-    def pack(file: Path) -> None:
-        with ZipFile(file, "w", ZIP_DEFLATED) as made:
-            for name in FILES.values():
-                made.write(folder / name, name)
-
-    return _whole(folder / ARCHIVE, pack)
-
-
-def _whole(path: Path, make: Callable[[Path], object]) -> Path:
-    """Make a file beside its place and rename it, so that no half of it is ever seen."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        make(temporary)
-        temporary.chmod(0o644)  # mkstemp makes it private
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    with (
+        paths.replacing(folder / ARCHIVE) as temporary,
+        ZipFile(temporary, "w", ZIP_DEFLATED) as made,
+    ):
+        for name in FILES.values():
+            made.write(folder / name, name)
+    return folder / ARCHIVE

@@ -1,6 +1,7 @@
 """Pre-training: what the examples look like, and that a killed run resumes to the bit."""
 
 import json
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from datasets import Dataset
 from filelock import FileLock
+from safetensors import SafetensorError
 from scipy.stats import binomtest
 from transformers import AutoModel, AutoTokenizer
 
@@ -427,6 +429,26 @@ class TestSavedState:
         with pytest.raises(BertstudyError, match="damaged"):
             self.open(folder)
 
+    def test_changed_counters_are_noticed(self, folder):
+        """Any bit of them, but for what JSON does not tell apart, such as 1e-05 and 1E-05."""
+        file, draw = folder / "state.json", random.Random(0)
+        whole = file.read_bytes()
+        for _ in range(100):
+            changed, bit = bytearray(whole), draw.randrange(8 * len(whole))
+            changed[bit // 8] ^= 1 << bit % 8
+            file.write_bytes(changed)
+            try:
+                assert self.open(folder).step == 3
+                assert json.loads(changed) == json.loads(whole)
+            except BertstudyError as error:
+                assert "damaged" in str(error)  # noqa: PT017 - each flip is the one or the other
+
+    @pytest.mark.parametrize("text", ["", "{}", "[]", "3", '{"plan": []}', '{"checksum": "0"}'])
+    def test_what_is_no_state_is_noticed(self, folder, text):
+        (folder / "state.json").write_text(text)
+        with pytest.raises(BertstudyError, match="damaged"):
+            self.open(folder)
+
     def test_a_half_written_state_is_ignored(self, folder):
         """Killed while saving: the new weights are there, the counters still the old ones."""
         (folder / "state.safetensors.part").write_bytes(b"half")
@@ -571,6 +593,40 @@ def test_text_is_prepared_once(home, monkeypatch):
         assert a.pieces.dtype == b.pieces.dtype == np.uint16
         for name in ("pieces", "sentences", "documents"):
             assert np.array_equal(getattr(a, name), getattr(b, name))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["train.safetensors", "validation.safetensors", "tokenizer/tokenizer.json", "files.json"],
+)
+@pytest.mark.parametrize("damage", ["halved", "emptied", "flipped", "gone"])
+def test_damaged_text_is_prepared_again(home, monkeypatch, name, damage):
+    folder = home / "work"
+    first = prepare(edition(), None, folder)
+    whole = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    content = bytearray(whole[folder / name])
+    content[len(content) // 2] ^= 1
+    damaged = {"halved": content[: len(content) // 2], "emptied": b"", "flipped": content}
+    (folder / name).unlink()  # and not written over: the corpus that was read is mapped
+    if damage != "gone":
+        (folder / name).write_bytes(damaged[damage])
+    second = prepare(edition(), None, folder)
+    assert {path for path in folder.rglob("*") if path.is_file()} == whole.keys()
+    for a, b in zip(first, second, strict=True):
+        assert np.array_equal(a.documents, b.documents)
+    monkeypatch.setattr(pretrain, "documents", lambda *_: pytest.fail("read again"))
+    prepare(edition(), None, folder)
+
+
+def test_a_full_disk_is_an_error_that_keeps_the_state(home, monkeypatch):
+    def full(*_, **__):
+        raise SafetensorError("No space left on device (os error 28)")
+
+    monkeypatch.setattr(pretrain, "SAVE_EVERY", -1)
+    monkeypatch.setattr(Run, "_save", full)
+    with pytest.raises(OSError, match="No space left"):
+        pretrain.pretrain(edition(), out=home / "made", device="cpu")
+    assert not (home / "made").exists()
 
 
 @pytest.mark.parametrize(
