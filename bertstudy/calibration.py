@@ -14,7 +14,7 @@ from scipy import stats
 
 from bertstudy import encoder, tasks
 from bertstudy.baselines import bag_of_words
-from bertstudy.statistics import signal
+from bertstudy.statistics import SIGNAL_SEEDS, signal
 from bertstudy.store import Record
 from bertstudy.study import STARTS
 from bertstudy.tasks import Task
@@ -72,6 +72,27 @@ def tabulate(records: Sequence[Record]) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values()))
 
 
+def signals(study: "Study") -> pd.DataFrame:
+    """Whether pre-training shows on each task of a study: it must, for the task to bear claims.
+
+    Returns:
+        One row a task: ``task metric majority scratch pretrained signal errors``; ``scratch`` and
+        ``pretrained`` hold one score a seed, ``errors`` the margin in standard errors.
+    """
+    seeds = study.seeds[:SIGNAL_SEEDS]
+    # Too few seeds decide nothing: training from scratch beside them would be wasted.
+    starts = STARTS if len(seeds) == SIGNAL_SEEDS else ("pretrained",)
+    found = tabulate([study.scores(t, n, s) for t in study.tasks for s in starts for n in seeds])
+    return found.drop(columns="words").join(_signals(found))
+
+
+def _signals(found: pd.DataFrame) -> pd.DataFrame:
+    decided = [
+        signal(row["pretrained"], row["scratch"], row["majority"]) for _, row in found.iterrows()
+    ]
+    return pd.DataFrame(decided, columns=["signal", "errors"], index=found.index)
+
+
 def judged(found: pd.DataFrame) -> pd.DataFrame:
     """`tabulate`'s table with its steps and verdicts.
 
@@ -80,7 +101,8 @@ def judged(found: pd.DataFrame) -> pd.DataFrame:
     ``calibrated``, ``reason`` (what is missing, "" if nothing), ``signal`` and its margin,
     ``errors``.
     """
-    return found.join(pd.DataFrame([_judge(row) for _, row in found.iterrows()], index=found.index))
+    steps = pd.DataFrame([_judge(row) for _, row in found.iterrows()], index=found.index)
+    return found.join(steps).join(_signals(found))
 
 
 def _judge(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,13 +115,7 @@ def _judge(row: Mapping[str, Any]) -> dict[str, Any]:
         "over_words": pretrained - row["words"],
     }
     missing = list(_missing(row["task"], steps, max(row["pretrained"])))
-    found, errors = signal(row["pretrained"], row["scratch"], row["majority"])
-    return steps | {
-        "calibrated": not missing,
-        "reason": "; ".join(missing),
-        "signal": found,
-        "errors": errors,
-    }
+    return steps | {"calibrated": not missing, "reason": "; ".join(missing)}
 
 
 def _error(samples: Sequence[float]) -> float:

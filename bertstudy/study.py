@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import yaml
 
 from bertstudy import encoder, paths, tasks
 from bertstudy.editions import EDITIONS, Edition, edition
 from bertstudy.errors import BertstudyError
-from bertstudy.statistics import SIGNAL_SEEDS, signal
 from bertstudy.store import Record, Store
 from bertstudy.synthetic.tasks import rows as synthetic_rows
 from bertstudy.tasks import Task
@@ -254,38 +252,6 @@ class Study:
             }
 
         return self.measure("scores", task, seed, compute, start, version=1)
-
-    def signals(self) -> pd.DataFrame:
-        """Whether pre-training shows on each task: it must, for the task to bear claims.
-
-        Returns:
-            One row a task: ``task metric majority scratch pretrained errors signal``;
-            ``scratch`` and ``pretrained`` hold one score a seed, ``errors`` the margin in
-            standard errors.
-        """
-        seeds = self.seeds[:SIGNAL_SEEDS]
-        # Too few seeds decide nothing: training from scratch beside them would be wasted.
-        starts = STARTS if len(seeds) == SIGNAL_SEEDS else ("pretrained",)
-        rows = []
-        for task in self.tasks:
-            main = task.metrics[0]
-            runs = {start: [self.scores(task, s, start) for s in seeds] for start in starts}
-            by_start = {k: [r.values["scores"][main] for r in v] for k, v in runs.items()}
-            by_start.setdefault("scratch", [])
-            majority = runs["pretrained"][0].values["majority"][main]
-            found, errors = signal(by_start["pretrained"], by_start["scratch"], majority)
-            rows.append(
-                {
-                    "task": task.name,
-                    "metric": main,
-                    "majority": majority,
-                    "scratch": by_start["scratch"],
-                    "pretrained": by_start["pretrained"],
-                    "errors": errors,
-                    "signal": found,
-                }
-            )
-        return pd.DataFrame(rows)
 
 
 def choose_tasks(chosen: Edition, wanted: str, any_kind: bool = False) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ def _bears(signal: bool | None) -> str:
 
 
 def signals(table: pd.DataFrame) -> Styler:
-    """`Study.signals` for readers: which tasks can bear claims at this scale."""
+    """`calibration.signals` for readers: which tasks can bear claims at this scale."""
     said = table.assign(seeds=table["pretrained"].map(len), signal=table["signal"].map(_bears))
     more = {"errors": "margin (standard errors)", "signal": "bears claims", "seeds": "seeds"}
     return _rungs(said, more)

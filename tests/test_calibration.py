@@ -113,3 +113,29 @@ def test_records_become_one_row_a_task():
     assert (rte["scratch"], rte["pretrained"]) == ([60.0, 61.0], [70.0, 71.0])
     assert np.isnan(qnli["words"])
     assert qnli["pretrained"] == []
+
+
+class Scored:
+    """A study whose models score 60 from scratch and 70 pre-trained, each by seed a little more."""
+
+    def __init__(self, seeds):
+        self.tasks, self.seeds, self.asked = ("rte", "qnli"), range(seeds), []
+
+    def scores(self, task, seed, start):
+        self.asked.append(start)
+        return scores(task, seed, start, {"scratch": 60.0, "pretrained": 70.0}[start] + seed)
+
+
+def test_signals_need_five_seeds_and_train_from_scratch_only_then():
+    few, enough = Scored(4), Scored(6)
+    none = calibration.signals(few)
+    assert set(few.asked) == {"pretrained"}
+    assert none["signal"].tolist() == [None, None]
+    assert none["scratch"].tolist() == [[], []]
+    found = calibration.signals(enough)
+    assert found["task"].tolist() == ["rte", "qnli"]
+    assert found["signal"].tolist() == [True, True]
+    assert found["scratch"].tolist() == [[60.0, 61.0, 62.0, 63.0, 64.0]] * 2
+    # Each start has a standard error of sqrt(2.5 / 5), so the difference has 1.
+    assert found["errors"].tolist() == pytest.approx([10.0, 10.0])
+    assert "words" not in found
