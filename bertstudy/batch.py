@@ -70,7 +70,7 @@ class Watcher(Protocol):
 
 
 @dataclass(frozen=True)
-class _Attempt:
+class Attempt:
     """What became of one attempt at a notebook.
 
     Attributes:
@@ -94,7 +94,7 @@ class Pool(Protocol):
     def room(self, runs: int) -> int:
         """How many of so many runs to ask for at once."""
 
-    def attempt(self, job: Job, tell: Tell) -> _Attempt:
+    def attempt(self, job: Job, tell: Tell) -> Attempt:
         """Execute ``job``; its output is there afterwards, as far as it came.
 
         Raises:
@@ -133,7 +133,7 @@ class Crew:
         """As many as there are jobs, however many runs."""
         return self._jobs
 
-    def attempt(self, job: Job, tell: Tell) -> _Attempt:
+    def attempt(self, job: Job, tell: Tell) -> Attempt:
         """Execute ``job`` in a child."""
         start = time.perf_counter()
         tell("start")
@@ -151,11 +151,11 @@ class Crew:
             drain.join(timeout=10)
         seconds = time.perf_counter() - start
         if status == 0:
-            return _Attempt("", seconds=seconds)
+            return Attempt("", seconds=seconds)
         last = next((line.strip() for line in reversed(stderr) if line.strip()), "no message")
         error = str(told.get("error") or f"its process ended with status {status}: {last}")
         again = "cell" not in told and any(text in error for text in START_TROUBLE)
-        return _Attempt(error, again, status < 0, seconds)
+        return Attempt(error, again, status < 0, seconds)
 
     @contextlib.contextmanager
     def _child(self, job: Job) -> Iterator[subprocess.Popen[str]]:
@@ -234,7 +234,7 @@ def _code_cells(run: Run) -> int:
     return sum(c["cell_type"] == "code" for c in cells) + bool(run.chosen)
 
 
-def _attempt(run: Run, running: Path, pool: Pool, tell: Tell) -> _Attempt:
+def _attempt(run: Run, running: Path, pool: Pool, tell: Tell) -> Attempt:
     job = {
         "source": str(run.notebook.path),
         "output": str(running),

@@ -15,6 +15,7 @@ import threading
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ def _ended_with_task(worker: distributed.Worker, task: str, crew: batch.Crew) ->
 
 def _work(
     job: Job, given: Mapping[str, str], facts: Mapping[str, str], seen: tuple[str, ...], topic: str
-) -> tuple[batch._Attempt, bytes]:
+) -> tuple[batch.Attempt, bytes]:
     """Execute ``job`` on this worker and return the page, as far as it came, as a file's bytes."""
     worker = distributed.get_worker()
     task = worker.get_current_task()
@@ -159,7 +160,7 @@ class Workers:
         """All of them: the scheduler has the queue, and a cluster may grow with it."""
         return runs
 
-    def attempt(self, job: Job, tell: Tell) -> batch._Attempt:
+    def attempt(self, job: Job, tell: Tell) -> batch.Attempt:
         """Execute ``job`` on a worker; on another if that is lost.
 
         Raises:
@@ -189,7 +190,7 @@ class Workers:
                 Path(str(job["output"])).write_bytes(page)
             return attempt
 
-    def _result(self, future: distributed.Future) -> tuple[batch._Attempt, bytes]:
+    def _result(self, future: distributed.Future) -> tuple[batch.Attempt, bytes]:
         try:
             return future.result()
         except distributed.CancelledError:
@@ -258,7 +259,8 @@ def _client(address: str) -> distributed.Client:
         BertstudyError: there is none at this address.
     """
     try:
-        asyncio.run(_greet(address))
+        with ThreadPoolExecutor(1) as thread:  # the caller's may have a loop of its own
+            thread.submit(lambda: asyncio.run(_greet(address))).result()
         # A lost scheduler has one line of ours; Dask would add its own traceback.
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         with warnings.catch_warnings():

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 OWN_SENTENCES = Path(__file__).with_name("own_sentences.yaml")
 RECORD = "BERTSTUDY_RECORD"  # "1" while results are being recorded for the project
 MAX_SEEDS = 1000
+PAPERS_CHECKPOINT = "google-bert/bert-base-uncased"  # of *Dark Secrets*, which alone names heads
 MIN_LENGTH = 3  # [CLS], one piece, [SEP]
 STARTS = ("pretrained", "scratch")
 
@@ -194,10 +195,14 @@ class Study:
     @property
     def meets(self) -> tuple[str, ...]:
         """Which needs of a claim this edition meets; see `bertstudy.reference.Claim`."""
-        needs = ["real data"] if self.edition.source != "synthetic" else []
-        if self.edition.architecture is None and needs:
-            needs.append("the paper's checkpoint")
-        return tuple(needs)
+        if self.edition.source == "synthetic":
+            return ()
+        found = {
+            "the paper's checkpoint": self.edition.checkpoint == PAPERS_CHECKPOINT,
+            "a large model": self.config.num_hidden_layers >= 24,
+            "RoBERTa": self.config.model_type == "roberta",
+        }
+        return ("real data", *(need for need, is_met in found.items() if is_met))
 
     # Results
 

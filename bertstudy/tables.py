@@ -142,7 +142,9 @@ class Provenance:
 def _made(record: Record) -> str:
     """What a record owes to its machine, in one line."""
     made = record.provenance
-    libraries = ", ".join(f"{name} {version}" for name, version in made["libraries"].items())
+    libraries = ", ".join(
+        f"{name} {version}" for name, version in sorted(made["libraries"].items())
+    )
     commit = made["commit"] or "unknown"
     short = commit[:12] + "+dirty" * commit.endswith("+dirty")
     return f"{made['device']}, Python {made['python']}, {libraries}, commit {short}"

@@ -142,9 +142,10 @@ MISTAKES: dict[str, tuple[list[str], list[st.SearchStrategy]]] = {
             st.just((["--edition", "small"], "--corpus")),
             option("corpus", no(lambda text: text == "" or known_source(text)), ""),
             option("minutes", no(reads_as(float)) | BELOW_ONE),
-            st.sampled_from(
-                ["file", "file/below/it", "notebooks", ".", "..", "/", "", "x" * 300]
-            ).map(lambda out: (["--out", out], "--out")),
+            st.sampled_from(["file", "file/below/it", "notebooks", ".", "..", "/", ""]).map(
+                lambda out: (["--out", out], "--out")
+            ),
+            st.just((["--out", "x" * 300], "File name too long")),
         ],
     ),
     "submit": (
@@ -222,7 +223,7 @@ def test_each_bad_command_line_gets_one_clear_line_and_no_work(ready, command):
         line = the_line(CliRunner().invoke(app, [*good, *words]))
         lead = "left out: " if told == "no data for" else "bertstudy: "
         assert line.startswith(lead)
-        assert told in line or words[-1].removeprefix(f"--{told}=") in line
+        assert told in line
         tried.add(tuple(words))
 
     refused()

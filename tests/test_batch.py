@@ -259,10 +259,14 @@ def test_mended_notebook_loses_its_failed_copy(home):
 
 
 THREADS = """
-import os, time
-print(os.environ.get("OMP_NUM_THREADS"), round(time.time(), 2))
-time.sleep(1.5)
-print(round(time.time(), 2))
+import os, pathlib, time
+print(os.environ.get("OMP_NUM_THREADS"))
+here = pathlib.Path(os.environ["BERTSTUDY_HOME"])
+(here / f"started-{os.getpid()}").touch()
+end = time.monotonic() + 120
+while len(list(here.glob("started-*"))) < 2:
+    assert time.monotonic() < end, "alone"
+    time.sleep(0.02)
 """
 
 
@@ -271,12 +275,8 @@ def test_two_jobs_overlap_with_one_thread_each(home, monkeypatch):
     for name in ("secrets/4-6-disabling-heads", "sparse/3-1-positions"):
         write_notebook(home, name, THREADS)
     outcomes = batch.execute(plan.plan(["secrets/4-6", "sparse"]), Silent(), jobs=2)
-    (one, start, end), (_, other_start, other_end) = (
-        text_of(o.run.output).split() for o in outcomes
-    )
-    assert one == "1"
-    assert float(start) < float(other_end)
-    assert float(other_start) < float(end)
+    assert [o.status for o in outcomes] == ["done", "done"], "each waits for the other"
+    assert {text_of(o.run.output) for o in outcomes} == {"1\n"}
 
 
 def test_thread_settings_of_the_user_stay(home, monkeypatch, tmp_path):
@@ -288,7 +288,7 @@ def test_thread_settings_of_the_user_stay(home, monkeypatch, tmp_path):
 
 def test_kernel_that_does_not_come_up_is_tried_again(home, monkeypatch):
     tries = iter([("Address already in use", True), ("", False)])
-    monkeypatch.setattr(batch, "_attempt", lambda *_: batch._Attempt(*next(tries)))
+    monkeypatch.setattr(batch, "_attempt", lambda *_: batch.Attempt(*next(tries)))
     placed = []
     monkeypatch.setattr(batch, "_place", lambda run, *_: placed.append(run))
     (outcome,) = batch.execute(plan.plan(["sparse"]), Silent())
@@ -304,7 +304,7 @@ def start_run(*words: str) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for(condition, seconds=60.0):
+def wait_for(condition, seconds=180.0):
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, "nothing happened"
@@ -313,7 +313,10 @@ def wait_for(condition, seconds=60.0):
 
 
 def is_gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -323,9 +326,9 @@ def test_stopped_run_leaves_no_process_and_no_half_page_and_resumes(home, stop):
     with start_run("secrets/4-6") as process:
         (mark,) = wait_for(lambda: list(home.glob("started-*")))
         process.send_signal(stop)
-        _, stderr = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=120)
     kernel = int(mark.name.partition("-")[2])
-    wait_for(lambda: is_gone(kernel), 20)
+    wait_for(lambda: is_gone(kernel))
 
     assert process.returncode == (-signal.SIGKILL if stop == signal.SIGKILL else 130)
     if stop != signal.SIGKILL:
@@ -347,8 +350,8 @@ def test_second_process_waits_for_the_first_and_reuses_its_page(home):
         with start_run("secrets/4-6") as second:
             time.sleep(1.5)
             (home / "go").touch()
-            assert "up to date" in second.communicate(timeout=60)[0]
-        assert " done " in first.communicate(timeout=60)[0]
+            assert "up to date" in second.communicate(timeout=120)[0]
+        assert " done " in first.communicate(timeout=120)[0]
     assert len(list(home.glob("started-*"))) == 1
 
 

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,6 +67,11 @@ class Dask:
         limits = ("--nthreads", "2", "--resources", "GPU=1", "--memory-limit", "0")
         return self.start("worker", *limits, *options, "--local-directory", str(local))
 
+    def ready(self, count: int) -> None:
+        """Wait until so many workers are there: a client that is earlier says so on stderr."""
+        with distributed.Client(self.address, set_as_default=False) as client:
+            client.wait_for_workers(count, timeout=120)
+
     def stop(self) -> None:
         for process in reversed(self.processes):
             process.terminate()
@@ -93,6 +97,7 @@ def two_workers(tmp_path_factory):
     with dask(tmp_path_factory.mktemp("dask")) as there:
         there.worker("--no-nanny")
         there.worker("--no-nanny")
+        there.ready(2)
         yield there
 
 
@@ -144,8 +149,9 @@ def test_lost_children_and_workers_change_nothing(home, two_workers):  # noqa: F
         wait_for(lambda: is_gone(second) and is_gone(child.pid))
         assert psutil.Process(third).parents()[1] != worker
         (home / "go").touch()
-        stdout, stderr = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=120)
     two_workers.worker("--no-nanny")
+    two_workers.ready(2)
 
     assert process.returncode == 1, stderr
     assert "Traceback" not in stderr
@@ -195,10 +201,8 @@ def test_stopped_client_ends_its_notebooks_on_the_workers(home, two_workers, sto
     with start_run(*words, "-p", "task=c") as process:
         kernels = wait_for(lambda: len(marks(home)) == 2 and marks(home))
         process.send_signal(stop)
-        _, stderr = process.communicate(timeout=30)
-    wait_for(lambda: all(map(is_gone, kernels)), 20)
-    time.sleep(1)
-    assert marks(home) == kernels, "the third never begins"
+        _, stderr = process.communicate(timeout=120)
+    wait_for(lambda: all(map(is_gone, kernels)))
     assert process.returncode == (-signal.SIGKILL if stop == signal.SIGKILL else 130)
     if stop == signal.SIGINT:
         assert stderr.startswith("bertstudy: stopped")
@@ -207,6 +211,7 @@ def test_stopped_client_ends_its_notebooks_on_the_workers(home, two_workers, sto
 
     (home / "go").touch()
     assert run(*words).exit_code == 0
+    assert len(marks(home)) == 4, "two notebooks twice; the third never began"
 
 
 def test_workers_that_keep_dying_end_one_notebook_and_no_other(home, tmp_path_factory):  # noqa: F811
@@ -228,11 +233,12 @@ def test_lost_scheduler_is_told_in_a_line(home, tmp_path_factory, monkeypatch): 
     write_notebook(home, "secrets/4-6-disabling-heads", WAIT, ECHO)
     with dask(tmp_path_factory.mktemp("dask")) as there:
         there.worker("--no-nanny")
+        there.ready(1)
         with start_run("secrets/4-6", "--scheduler", there.address) as process:
             (kernel,) = wait_for(lambda: marks(home))
             there.processes[0].kill()
-            _, stderr = process.communicate(timeout=60)
-        wait_for(lambda: is_gone(kernel), 20)
+            _, stderr = process.communicate(timeout=120)
+        wait_for(lambda: is_gone(kernel))
     assert process.returncode == 2
     (line,) = stderr.splitlines()
     assert line.startswith("bertstudy: the scheduler was lost; finished pages are kept")

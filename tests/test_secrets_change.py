@@ -134,7 +134,7 @@ def opened(tmp_path, monkeypatch):
     rows = {
         "sentence1": [SENTENCES[n % 5] for n in range(12)],
         "sentence2": [SENTENCES[n * n % 5] for n in range(12)],
-        "label": [n % 2 for n in range(12)],
+        "label": [int(n % 3 == 0) for n in range(12)],
     }
     source = lay_out(tmp_path / "hub", "rte", train=rows, validation=rows)
     made = study.Study(edition("mini", source), ("rte",), (0, 1))

@@ -244,7 +244,7 @@ def test_processes_that_want_the_same_compute_it_once(tmp_path):
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(30)
+        worker.join(120)
         assert worker.exitcode == 0
 
     lines = log.read_text().splitlines()

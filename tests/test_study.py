@@ -1,6 +1,7 @@
 """What a notebook opens, and what is refused before any work."""
 
 import pytest
+from transformers import BertConfig
 
 from bertstudy import study
 from bertstudy.editions import EDITIONS, edition
@@ -107,7 +108,10 @@ def test_mini_meets_no_need_of_real_data():
     own = EDITIONS["mini"]
     assert study.Study(own, own.tasks, own.seeds).meets == ()
     assert study.Study(EDITIONS["small"], ("sst2",), (0,)).meets == ("real data",)
-    assert "the paper's checkpoint" in study.Study(EDITIONS["base"], ("rte",), (0,)).meets
+    base, large = (study.Study(EDITIONS[name], ("rte",), (0,)) for name in ("base", "large"))
+    base.config, large.config = BertConfig(), BertConfig(num_hidden_layers=24)  # no network
+    assert base.meets == ("real data", "the paper's checkpoint")
+    assert large.meets == ("real data", "a large model")
 
 
 def test_recording_makes_results_again_and_ships_those_not_live(monkeypatch, tmp_path):

@@ -56,7 +56,11 @@ def compare(
     evidence = _Evidence(paper, measured, signals or {}, met)
     asked = [claim for claim in claims(paper) if claim.place.startswith(place)]
     rows = [row for claim in asked for row in evidence.about(claim)]
-    shown = {(row["quantity"], row["task"]) for row in rows if np.isfinite(row["theirs"])}
+    shown = {
+        (row["quantity"], row["task"])
+        for row in rows
+        if np.isfinite(row["theirs"]) and not row["why"].startswith("needs ")
+    }
     rows += evidence.unclaimed(shown)
     return pd.DataFrame(rows, columns=COLUMNS.split())
 
@@ -148,6 +152,12 @@ class _Evidence:
         signals: Mapping[str, bool | None],
     ) -> dict[str, Any]:
         """The row of a claim about the average over tasks: those that were run and bear it."""
+        absent = [task for task in samples if len(samples[task]) == 0]
+        if absent and (
+            claim.tasks or len(absent) == len(samples)
+        ):  # of these tasks, and all of them
+            why = f"{', '.join(absent)}: {self.missing(claim, absent[0])}"
+            return _row(Verdict("not comparable", why=why), "average")
         bear = [t for t in samples if len(samples[t]) and (signals[t] or not claim.needs_signal)]
         if not bear:
             return _row(overall(claim, samples, signals), "average")

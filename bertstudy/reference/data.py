@@ -30,8 +30,9 @@ class Quantity:
         unit: "points" are hundredths: scores ×100 and their differences.
         definition: what is computed. ("is" in the YAML.)
         per: of what there is one number, and over which the spread is taken: a seed of training;
-            a fold of the examples or a head, where there is one model; or "exact" for what has
-            no spread, such as a count.
+            a fold of the examples or a head, where there is one model (folds share what was
+            trained or chosen on, so their interval is somewhat too narrow); or "exact" for what
+            has no spread, such as a count.
         printed: which of the paper's numbers are of this quantity: values of columns of the CSV,
             one or several of each, and one or several such places; None for the numbers whose
             ``measure`` bears its name.

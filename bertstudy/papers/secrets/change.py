@@ -361,7 +361,8 @@ def most_changed(table: pd.DataFrame, task: str) -> tuple[int, int]:
 
 def _by_task(records: Sequence[Record]) -> dict[str, list[Record]]:
     names = dict.fromkeys(record.recipe["model"]["task"] for record in records)
-    return {n: [r for r in records if r.recipe["model"]["task"] == n] for n in names}
+    ordered = sorted(records, key=lambda record: record.recipe["model"]["seed"])  # they make pairs
+    return {n: [r for r in ordered if r.recipe["model"]["task"] == n] for n in names}
 
 
 # Quantities: from `records` of one task, one number a seed
