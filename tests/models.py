@@ -1,5 +1,7 @@
 """Tiny random models, tokenizers, a forward pass written out by hand, and folders like the hub."""
 
+import re
+import string
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -193,15 +195,21 @@ def _head(weights: dict[str, Tensor], base: str, hidden: Tensor) -> Tensor:
 
 
 def wordpiece_tokenizer() -> BertTokenizerFast:
-    """Lower-casing WordPiece, learnt from a few sentences."""
+    """Lower-casing WordPiece that knows short words whole, long ones in two halves, and letters.
+
+    Written down, not learnt: the library's trainer breaks ties differently from run to run.
+    """
     from tokenizers import BertWordPieceTokenizer
 
-    learner = BertWordPieceTokenizer(lowercase=True)
+    words = sorted(set(re.findall(r"\w+", " ".join(SENTENCES).lower())))
+    halves = [(w[: len(w) // 2], f"##{w[len(w) // 2 :]}") for w in words if len(w) > 4]
+    pieces = [w for w in words if len(w) <= 4] + [piece for pair in halves for piece in pair]
+    letters = [form for c in string.ascii_lowercase + string.digits for form in (c, f"##{c}")]
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    learner.train_from_iterator(
-        SENTENCES, vocab_size=120, min_frequency=1, special_tokens=special, show_progress=False
-    )
-    return BertTokenizerFast(tokenizer_object=learner._tokenizer, do_lower_case=True)
+    known = dict.fromkeys([*special, *string.punctuation, *letters, *pieces])
+    vocabulary = {piece: number for number, piece in enumerate(known)}
+    made = BertWordPieceTokenizer(vocabulary, lowercase=True)
+    return BertTokenizerFast(tokenizer_object=made._tokenizer, do_lower_case=True)
 
 
 def bytelevel_tokenizer() -> RobertaTokenizerFast:

@@ -233,7 +233,7 @@ def test_windows_cover_the_context_and_overlap(checkpoint, family, max_length):
         ]
         shown = question[: max_length // 3]
         assert ids[1 : 1 + len(shown)] == shown
-    assert len(data) > 2
+    assert len(data) > 1
     assert sorted({pair for window in kept for pair in window}) == whole["offset_mapping"]
     for first, second in pairwise(kept):
         assert first[-(max_length // 3) :] == second[: max_length // 3]

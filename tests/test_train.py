@@ -204,17 +204,12 @@ def test_the_loss_of_choices_is_that_of_classes():
 
 
 def swag_rows(count=16):
-    """The right ending is the one that names the one who acts."""
+    """The right ending, each time in another place, is the one that names the cat."""
     animals = ["cat", "dog", "bird", "worm"]
     chosen = [n % 4 for n in range(count)]
-    endings = {f"ending{n}": [f"is {animals[(n + k) % 4]}."
-                              for k in range(count)] for n in range(4)}  # fmt: skip
-    return {
-        "sent1": [f"A {animals[(label + k) % 4]} sat." for k, label in enumerate(chosen)],
-        "sent2": ["It"] * count,
-        **endings,
-        "label": chosen,
-    }
+    endings = {f"ending{n}": [f"is {animals[(n - right) % 4]}." for right in chosen]
+               for n in range(4)}  # fmt: skip
+    return {"sent1": ["A cat sat."] * count, "sent2": ["It"] * count, **endings, "label": chosen}
 
 
 def squad_rows(count=12, none=False):
