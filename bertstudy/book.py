@@ -354,5 +354,5 @@ def build(edition: str = "mini", whole: bool = True) -> Built:
             raise BertstudyError(f"the book would load from another host: {found[0]}")
         _replace(site, new)
         shutil.rmtree(out)
-        plan.write_text(note, json.dumps({"stage": digest, "site": plan.tree_digest(site)}))
+        paths.write_text(note, json.dumps({"stage": digest, "site": plan.tree_digest(site)}))
     return built

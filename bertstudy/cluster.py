@@ -31,7 +31,7 @@ try:
     from distributed.versions import VersionMismatchWarning
 except ModuleNotFoundError as error:
     raise BertstudyError(
-        f"--scheduler needs {error.name}, which is not installed: pip install 'bertstudy[dask]'"
+        f"--scheduler needs {error.name}, which is not installed: pip install -e '.[dask]'"
     ) from error
 
 logger = logging.getLogger(__name__)

@@ -22,7 +22,6 @@ from filelock import FileLock
 
 from bertstudy import paths
 from bertstudy.errors import BertstudyError
-from bertstudy.paths import write_text
 from bertstudy.store import JSON, file_hashes, key, versions
 
 Value = int | float | str | bool
@@ -437,7 +436,7 @@ def note(run: Run, done: Done | None) -> None:
             if line is not None
         }
         paths.sweep(path)
-        write_text(path, json.dumps(body, indent=1, sort_keys=True) + "\n")
+        paths.write_text(path, json.dumps(body, indent=1, sort_keys=True) + "\n")
 
 
 def state(run: Run) -> str:

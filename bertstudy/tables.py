@@ -103,7 +103,7 @@ def _places(row: pd.Series, column: str, sign: str = "") -> str:
 def _interval(row: pd.Series) -> str:
     if not np.isfinite(row["low"]):
         return ABSENT
-    return f"{_places(row, 'low', '+')} to {_places(row, 'high', '+')}"
+    return f"{_places(row, 'low')} to {_places(row, 'high')}"
 
 
 class Provenance:

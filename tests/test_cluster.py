@@ -294,7 +294,7 @@ def test_absent_dask_gets_the_command_that_installs_it(home, monkeypatch):  # no
     monkeypatch.delattr("bertstudy.cluster")
     line = refused("--scheduler", "tcp://127.0.0.1:1")
     assert line.startswith("--scheduler needs distributed, which is not installed: pip install")
-    assert line.endswith("'bertstudy[dask]'")
+    assert line.endswith("pip install -e '.[dask]'")
 
 
 def test_worker_with_another_version(home, two_workers, monkeypatch):  # noqa: F811
