@@ -291,6 +291,9 @@ def pretrain(
     resume: Annotated[
         bool, typer.Option("--resume/--fresh", help="Carry on from a saved state if there is one.")
     ] = True,
+    start: Annotated[
+        Path | None, typer.Option(help="Checkpoint to train on, instead of fresh weights.")
+    ] = None,
 ) -> None:
     """Pre-train the encoder of mini or small and write it as a checkpoint."""
     from bertstudy.editions import edition as find_edition
@@ -305,7 +308,7 @@ def pretrain(
         _refuse_out(out)
     from bertstudy.pretrain import pretrain  # brings torch
 
-    print(f"checkpoint: {pretrain(chosen, corpus, out, minutes, resume=resume)}")
+    print(f"checkpoint: {pretrain(chosen, corpus, out, minutes, resume=resume, start=start)}")
 
 
 @app.command()

@@ -56,6 +56,7 @@ class PreTraining:
     # repeated (Gong et al. 2019, "progressively stacking"). Shallow models leave the unigram
     # plateau sooner and cost less a step.
     growth: tuple[tuple[float, int], ...] = ()
+    onward_rate: float = 1e-3  # peak rate where a finished checkpoint is trained on, at full depth
     seed: int = 0
 
 

@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from bertstudy import cooccurrence, store
 from bertstudy.editions import Architecture, Edition, PreTraining
-from bertstudy.encoder import quiet
+from bertstudy.encoder import checkpoint_hash, quiet
 from bertstudy.errors import BertstudyError
 from bertstudy.paths import build, write_text
 from bertstudy.store import file_hashes
@@ -37,6 +37,7 @@ from bertstudy.tasks import from_folder
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PAD, UNK, CLS, SEP, MASK = range(5)
 IGNORED = -100
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 SYNTHETIC_SENTENCES = {"train": 800_000, "validation": 6_000}
 EVALUATION_BATCHES = 24
 SAVE_EVERY = 240  # seconds between two saved states
@@ -151,10 +152,13 @@ def tokenize(texts: Iterable[list[str]], tokenizer_file: Path, chunk: int = 512)
     return Corpus(np.concatenate(pieces), starts, np.concatenate([[0], np.cumsum(counts)]))
 
 
-def prepare(edition: Edition, corpus: Path | None, folder: Path) -> tuple[Corpus, Corpus]:
+def prepare(
+    edition: Edition, corpus: Path | None, folder: Path, start: Path | None = None
+) -> tuple[Corpus, Corpus]:
     """Tokenised train and validation text; kept in ``folder`` with the tokenizer.
 
     They are made again where any of it is not as it was written, or not all was written.
+    The tokenizer is that of the checkpoint ``start``, or learnt from the text.
     """
     assert edition.architecture is not None
     assert edition.pretraining is not None
@@ -163,10 +167,15 @@ def prepare(edition: Edition, corpus: Path | None, folder: Path) -> tuple[Corpus
     if not _is_sealed(seal):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        sample = (s for d in documents(corpus, "train", seed) for s in d)
-        limit = 600_000  # sentences; enough for a vocabulary of some thousand pieces
-        sentences = (s for _, s in zip(range(limit), sample, strict=False))
-        train_tokenizer(sentences, edition.architecture, tokenizer)
+        if start is None:
+            sample = (s for d in documents(corpus, "train", seed) for s in d)
+            limit = 600_000  # sentences; enough for a vocabulary of some thousand pieces
+            sentences = (s for _, s in zip(range(limit), sample, strict=False))
+            train_tokenizer(sentences, edition.architecture, tokenizer)
+        else:
+            tokenizer.mkdir()
+            for name in TOKENIZER:
+                shutil.copy(start / name, tokenizer)
         for file in (train, validation):
             text = tokenize(documents(corpus, file.stem, seed), tokenizer / "tokenizer.json")
             _save_corpus(text, file)
@@ -185,8 +194,8 @@ def _is_sealed(seal: Path) -> bool:
         return False
 
 
-def text_key(edition: Edition, corpus: Path | None) -> str:
-    """Names the tokenised text: it changes with the corpus, the synthetic grammar or the plan."""
+def text_key(edition: Edition, corpus: Path | None, start: Path | None = None) -> str:
+    """Names the tokenised text: it changes with corpus, synthetic grammar, plan or tokenizer."""
     if corpus is None:
         source = sorted((Path(__file__).parent / "synthetic").glob("*.py"))
         facts = [sha256(file.read_bytes()).hexdigest() for file in source]
@@ -196,6 +205,8 @@ def text_key(edition: Edition, corpus: Path | None) -> str:
         facts = [f"{file.name} {file.stat().st_size}" for file in files]
         facts.append(_SENTENCE_END.pattern)
     facts.append(json.dumps([asdict(edition.architecture), edition.pretraining.seed]))
+    if start is not None:
+        facts += [sha256((start / name).read_bytes()).hexdigest() for name in TOKENIZER]
     return sha256("\n".join(facts).encode()).hexdigest()[:16]
 
 
@@ -343,6 +354,39 @@ def new_model(architecture: Architecture, layers: int, seed: int):
     return BertForPreTraining(config)
 
 
+def onward(plan: PreTraining) -> PreTraining:
+    """The plan of a run that carries a finished checkpoint on: no counts, no growth."""
+    return replace(plan, learning_rate=plan.onward_rate, window=0, growth=())
+
+
+def began_from(start: Path, architecture: Architecture) -> dict:
+    """Which checkpoint a run starts from, and what had gone into it.
+
+    Raises:
+        BertstudyError: the folder is no checkpoint of this project, or of another shape.
+    """
+    file = start / "training.json"
+    if not file.is_file():
+        raise BertstudyError(f"--start {start} is not a checkpoint of ours: no {file.name} in it")
+    numbers = json.loads(file.read_text())
+    if numbers["architecture"] != asdict(architecture):
+        raise BertstudyError(
+            f"--start {start} has another shape ({numbers['architecture']}) than the edition "
+            f"({asdict(architecture)})"
+        )
+    kept = {name: numbers[name] for name in ("tokens", "steps", "seconds", "held_out")}
+    return {"checkpoint": checkpoint_hash(str(start)), **kept}
+
+
+def load_model(start: Path):
+    """The BertForPreTraining of a finished checkpoint, in fp32 and without dropout."""
+    from transformers import BertForPreTraining
+
+    return BertForPreTraining.from_pretrained(
+        start, dtype=torch.float32, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
+    )
+
+
 @torch.no_grad()
 def start_from_counts(model, text: Corpus, plan: PreTraining) -> None:
     """Word embeddings from co-occurrences, output biases from frequencies, both of ``text``.
@@ -428,15 +472,28 @@ class Run:
 
     The state (weights, both moments, counters) is written to ``folder`` every few minutes,
     under a temporary name first. ``text`` is the key of the text that is trained on: a state
-    of another text has other word pieces and is refused.
+    of another text has other word pieces and is refused. ``start`` is a checkpoint of this
+    project whose training goes on, at its full depth (`onward`), without its optimizer's moments,
+    which are not shipped.
     """
 
     def __init__(
-        self, edition: Edition, folder: Path, minutes: float | None, device: str, text: str = ""
+        self,
+        edition: Edition,
+        folder: Path,
+        minutes: float | None,
+        device: str,
+        text: str = "",
+        start: Path | None = None,
     ):
         assert edition.architecture is not None
         assert edition.pretraining is not None
         self.architecture, self.plan = edition.architecture, edition.pretraining
+        self.start, self.began = start, {}
+        if start is not None:
+            self.plan = onward(self.plan)
+            self.began = began_from(start, self.architecture)
+            text = store.key([text, self.began["checkpoint"]])
         self.folder, self.minutes, self.device = folder, minutes, torch.device(device)
         self.text = text
         self.step = self.tokens = self.since_growth = 0
@@ -459,8 +516,12 @@ class Run:
 
     def _build(self, layers: int, model) -> None:
         seed = self.plan.seed
-        fresh = new_model(self.architecture, layers, seed)
-        self.model = grow(model, self.architecture, layers, seed) if model else fresh
+        if model is not None:
+            self.model = grow(model, self.architecture, layers, seed)
+        elif self.start is not None:
+            self.model = load_model(self.start)
+        else:
+            self.model = new_model(self.architecture, layers, seed)
         self.model.to(self.device).train()
         self.optimizer = _optimizer(self.model, self.plan)
         self.since_growth = 0
@@ -472,7 +533,9 @@ class Run:
 
     def train(self, train: Corpus, validation: Corpus) -> None:
         """Train until the budget is spent, logging speed and time left."""
-        examples = Examples(train, self.plan, self.architecture.vocabulary)
+        # Other examples than those that the checkpoint has seen already.
+        fresh = replace(self.plan, seed=self.plan.seed + self.began.get("tokens", 0))
+        examples = Examples(train, fresh, self.architecture.vocabulary)
         held_out = held_out_examples(validation, self.plan, self.architecture)
         if self.step == 0 and self.plan.window:
             start_from_counts(self.model, train, self.plan)
@@ -613,6 +676,7 @@ def pretrain(
     minutes: float | None = None,
     device: str | None = None,
     resume: bool = True,
+    start: Path | None = None,
 ) -> Path:
     """Pre-train an edition's encoder and write it as a checkpoint with its card.
 
@@ -624,6 +688,8 @@ def pretrain(
             not reproducible to the bit: the number of steps depends on the machine.
         device: torch device; a GPU if there is one.
         resume: carry on from a saved state if there is one; otherwise it is removed.
+        start: a checkpoint of this project and shape whose training goes on, with its tokenizer,
+            instead of fresh weights.
 
     Returns:
         The checkpoint's folder: bf16 safetensors, tokenizer, ``training.json``, README.md.
@@ -645,14 +711,16 @@ def pretrain(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     work = build() / "pretrain" / edition.name
     work.mkdir(parents=True, exist_ok=True)
-    text = work / f"text-{text_key(edition, corpus)}"
+    if start is not None:
+        began_from(start, edition.architecture)  # a wrong one is refused before any work
+    text = work / f"text-{text_key(edition, corpus, start)}"
     try:
         with FileLock(work / "lock", timeout=0):
-            train, validation = prepare(edition, corpus, text)
+            train, validation = prepare(edition, corpus, text, start)
             if not resume:  # only now: a corpus that cannot be read must not cost the state
                 _drop_state(work)
             # The files, not what they are made of: a tokenizer learnt again breaks ties otherwise.
-            run = Run(edition, work, minutes, device, store.key(file_hashes(text)))
+            run = Run(edition, work, minutes, device, store.key(file_hashes(text)), start)
             run.train(train, validation)
             export(run, train, validation, text / "tokenizer", out)
             _drop_state(work)
@@ -672,6 +740,7 @@ def export(run: Run, train: Corpus, validation: Corpus, tokenizer: Path, out: Pa
         "architecture": asdict(run.architecture),
         "plan": asdict(run.plan),
         "minutes": run.minutes,
+        "began": run.began,
         "corpus": {"pieces": len(train.pieces), "documents": len(train.documents) - 1},
         "held_out": {name: round(value, 4) for name, value in scores.items()},
         "steps": run.step,
@@ -699,12 +768,16 @@ def card(numbers: dict) -> str:
 
     Its ``notes``, added by hand where a run was not as planned, are listed last.
     """
+    began = numbers.get("began")
+    before = f"on top of {began['tokens']:,} of checkpoint {began['checkpoint']}" if began else ""
     notes = "".join(f"- {note}\n" for note in numbers.get("notes", ()))
     a, held, plan = numbers["architecture"], numbers["held_out"], numbers["plan"]
     gain = held["unigram_loss"] - held["mlm_loss"]
     lengths = ", ".join(map(str, (plan["length"], *plan["shorter"])))
     window = plan.get("window", 0)
-    starts = f"co-occurrences within {window} pieces" if window else "random vectors"
+    starts = "the checkpoint's" if began else "random vectors"
+    if window:
+        starts = f"co-occurrences within {window} pieces"
     growth = ", ".join(f"{layers} from {start:.0%}" for start, layers in plan["growth"])
     return f"""# BERT {a["layers"]} × {a["heads"]}, hidden size {a["hidden"]}
 
@@ -718,7 +791,7 @@ study the methods of the book, not for its scores.
 | hidden size, positions | {a["hidden"]}, {a["positions"]} |
 | vocabulary | {a["vocabulary"]} word pieces, lower-cased |
 | text | {numbers["corpus"]["documents"]:,} documents, {numbers["corpus"]["pieces"]:,} word pieces |
-| seen in training | {numbers["tokens"]:,} word pieces in {numbers["steps"]:,} steps |
+| seen in training | {numbers["tokens"]:,} word pieces in {numbers["steps"]:,} steps {before}|
 | word pieces a step | {plan["batch_size"] * plan["length"]:,}, in sequences of {lengths} |
 | NSP negatives from the same document | {plan["near"]:.0%} |
 | word embeddings start from | {starts} |
