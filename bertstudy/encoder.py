@@ -266,6 +266,15 @@ class Encoded:
             "attention_mask": torch.tensor(ones),
         }
 
+    def take(self, rows: Sequence[int]) -> "Encoded":
+        """These examples alone, in the order given."""
+        return Encoded(
+            ids=[self.ids[row] for row in rows],
+            segments=[self.segments[row] for row in rows],
+            labels=self.labels[rows],
+            pad=self.pad,
+        )
+
     def score(self, logits: np.ndarray, task: Task) -> dict[str, float]:
         """The task's metrics of what `predict` gave for these examples, times 100."""
         return tasks.score(logits, self.labels, task)

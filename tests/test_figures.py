@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from bertstudy import calibration, figures, tables
-from bertstudy.papers import secrets
+from bertstudy.papers.secrets import disabling_heads
 from bertstudy.store import Record
 
 
@@ -30,7 +30,7 @@ def records():
 
 
 def test_heads_have_a_panel_a_task_and_count_from_one(records):
-    figure = figures.disabled_heads(secrets.effects(records))
+    figure = figures.disabled_heads(disabling_heads.effects(records))
     panels = [a for a in figure.axes if a.get_ylabel() == "layer (1-based)"]
     assert len(panels) == 2
     for panel in panels:
@@ -41,13 +41,13 @@ def test_heads_have_a_panel_a_task_and_count_from_one(records):
 
 
 def test_colours_are_centred_on_the_baseline(records):
-    figure = figures.disabled_heads(secrets.effects(records))
+    figure = figures.disabled_heads(disabling_heads.effects(records))
     low, high = figure.axes[0].collections[0].get_clim()
     assert (low + high) / 2 == pytest.approx(60.0)
 
 
 def test_layers_show_each_seed_and_the_baseline(records):
-    figure = figures.disabled_layers(secrets.effects(records))
+    figure = figures.disabled_layers(disabling_heads.effects(records))
     axis = figure.axes[0]
     assert axis.get_xlabel() == "layer disabled (1-based)"
     assert list(axis.get_xticks()) == [1, 2]
@@ -56,7 +56,7 @@ def test_layers_show_each_seed_and_the_baseline(records):
 
 
 def test_figures_are_not_left_open(records):
-    figures.selection(secrets.quantities(records))
+    figures.selection(disabling_heads.quantities(records))
     assert plt.get_fignums() == []
 
 
@@ -68,7 +68,7 @@ def test_tables_escape_text_and_show_what_is_absent():
 
 
 def test_a_summary_has_a_column_a_task(records):
-    shown = secrets.summary(secrets.quantities(records))
+    shown = disabling_heads.summary(disabling_heads.quantities(records))
     assert {name for name, _ in shown.columns} == {"quantity", "rte", "mrpc"}
     tables.show(shown).to_html()
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bertstudy.papers import secrets
+from bertstudy.papers.secrets import disabling_heads
 from bertstudy.store import Record
 
 
@@ -32,7 +32,7 @@ def one():
     ],
 )
 def test_quantities_match_hand_worked_effects(one, quantity, expected):
-    assert secrets.QUANTITIES[quantity]([one]) == pytest.approx([expected])
+    assert disabling_heads.QUANTITIES[quantity]([one]) == pytest.approx([expected])
 
 
 def test_held_out_gain_is_judged_where_it_was_not_chosen():
@@ -40,7 +40,7 @@ def test_held_out_gain_is_judged_where_it_was_not_chosen():
     second = {"baseline": 40.0, "heads": [[38.0, 41.0]], "layers": [40.0]}
     both = record([[52.0, 50.0]], [50.0], halves=[first, second])
     # Best on the first half is head 0, worth -2 on the second; best there is head 1, worth -1.
-    assert secrets.best_head_gain_held_out([both]) == pytest.approx([-1.5])
+    assert disabling_heads.best_head_gain_held_out([both]) == pytest.approx([-1.5])
 
 
 def test_held_out_gain_of_noise_is_zero_and_the_naive_gain_is_not():
@@ -59,13 +59,15 @@ def test_held_out_gain_of_noise_is_zero_and_the_naive_gain_is_not():
         return record(mean.tolist(), [0.0] * 6, baseline=0.0, halves=halves)
 
     records = [noise() for _ in range(400)]
-    assert abs(secrets.best_head_gain_held_out(records).mean()) < 0.15
-    assert abs(secrets.best_layer_gain_held_out(records).mean()) < 0.15
-    assert secrets.best_head_gain(records).mean() > 1.0
+    assert abs(disabling_heads.best_head_gain_held_out(records).mean()) < 0.15
+    assert abs(disabling_heads.best_layer_gain_held_out(records).mean()) < 0.15
+    assert disabling_heads.best_head_gain(records).mean() > 1.0
 
 
 def test_effects_are_tidy(one):
-    table = secrets.effects([one, record([[1.0, 1.0], [1.0, 1.0]], [1.0, 1.0], 1.0, seed=1)])
+    table = disabling_heads.effects(
+        [one, record([[1.0, 1.0], [1.0, 1.0]], [1.0, 1.0], 1.0, seed=1)]
+    )
     assert len(table) == 2 * (4 + 2)
     head = table.query("seed == 0 and part == 'head' and layer == 1 and head == 1")
     assert head["effect"].item() == pytest.approx(3.0)
@@ -76,10 +78,10 @@ def test_effects_are_tidy(one):
 def test_quantities_keep_kinds_and_tasks_apart(one):
     zero = record([[49.0, 49.0], [49.0, 49.0]], [49.0, 49.0], kind="zero")
     other = record([[50.0, 50.0], [50.0, 50.0]], [50.0, 50.0], task="mrpc")
-    table = secrets.quantities([one, zero, other]).set_index(["quantity", "task"])["value"]
+    table = disabling_heads.quantities([one, zero, other]).set_index(["quantity", "task"])["value"]
     assert table["mean_head_effect", "rte"] == pytest.approx(0.5)
     assert table["mean_head_effect", "mrpc"] == pytest.approx(0.0)
-    zeroed = secrets.quantities([one, zero], kind="zero").set_index("quantity")["value"]
+    zeroed = disabling_heads.quantities([one, zero], kind="zero").set_index("quantity")["value"]
     assert zeroed["mean_head_effect"] == pytest.approx(-1.0)
 
 
@@ -87,11 +89,13 @@ def test_heads_that_tie_share_the_held_out_gain():
     first = {"baseline": 0.0, "heads": [[1.0, 1.0, 0.0]], "layers": [0.0]}
     second = {"baseline": 0.0, "heads": [[4.0, 2.0, 9.0]], "layers": [0.0]}
     both = record([[0.0, 0.0, 0.0]], [0.0], baseline=0.0, halves=[first, second])
-    assert secrets.best_head_gain_held_out([both]) == pytest.approx([((4 + 2) / 2 + 0.0) / 2])
+    assert disabling_heads.best_head_gain_held_out([both]) == pytest.approx(
+        [((4 + 2) / 2 + 0.0) / 2]
+    )
 
 
 def test_named_heads_are_layer_4_head_1_and_layer_2_head_12():
     grid = np.zeros((12, 12))
     grid[3, 0], grid[1, 11] = -2.0, -4.0
     big = record(grid.tolist(), [0.0] * 12, baseline=0.0)
-    assert secrets.effect_of_named_heads([big]) == pytest.approx([-3.0])
+    assert disabling_heads.effect_of_named_heads([big]) == pytest.approx([-3.0])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from models import FAMILIES, LENGTHS, SENTENCES, alone, examples, inputs, lay_out, tiny
 
-from bertstudy import figures, reference, study
+from bertstudy import figures, reference, streaming, study
 from bertstudy.attention import (
     AdditiveMask,
     UniformHeads,
@@ -21,6 +21,7 @@ from bertstudy.attention import (
 from bertstudy.editions import edition
 from bertstudy.encoder import predict
 from bertstudy.errors import BertstudyError
+from bertstudy.figures.change import COMPARED
 from bertstudy.papers import secrets
 from bertstudy.papers.secrets import change
 from bertstudy.papers.secrets.change import map_cosines
@@ -221,15 +222,15 @@ def test_a_seed_needs_no_model_of_a_later_one(opened):
 
 def test_a_large_set_is_sampled_in_order_and_the_same_way_again():
     data = examples("bert", tuple(range(1, 30)))
-    some = change._sampled(data, 10)
+    some = data.take(streaming.sample(len(data), 10))
     assert len(some) == 10
     assert list(some.lengths) == sorted(set(some.lengths)), "drawn once each, in their order"
-    assert some.ids == change._sampled(data, 10).ids
+    assert some.ids == data.take(streaming.sample(len(data), 10)).ids
     for ids, segments, label in zip(some.ids, some.segments, some.labels, strict=True):
         row = len(ids) - 1
         assert (ids, segments) == (data.ids[row], data.segments[row])
         assert label == data.labels[row]
-    assert change._sampled(data, 29) is data
+    assert streaming.sample(29, 29).tolist() == list(range(29))
 
 
 # Tables and quantities, from records written by hand ---------------------------------------------
@@ -395,7 +396,7 @@ def test_layers_show_what_they_must_be_held_against(page):
     assert list(axis.get_xticks()) == [1, 2, 3, 4]
     (legend,) = figure.legends
     said = {text.get_text() for text in legend.get_texts()}
-    drawn = {change.COMPARISONS[name] for name in figures.COMPARED}
+    drawn = {change.COMPARISONS[name] for name in COMPARED}
     assert said == drawn | {"different heads of the layer"}
     floors = [line.get_ydata() for line in axis.lines if line.get_linestyle() == ":"]
     assert sorted(float(f[0]) for f in floors if len(f)) == pytest.approx([0.5, 0.9])

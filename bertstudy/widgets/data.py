@@ -212,9 +212,13 @@ class PageData(ipywidgets.Widget):
     Args:
         maps: attention maps, one entry for each task.
         grids: results of disabling; each names a task of ``maps``.
+        more: what a single kind of explorer shows beside the maps, by its name and then by task:
+            plain JSON that the explorer's Python side has checked and its module reads as
+            ``task.more[name]``.
 
     Raises:
-        BertstudyError: a task appears twice, or a grid does not fit its task's maps.
+        BertstudyError: a task appears twice, a grid does not fit its task's maps, or ``more``
+            names a task without maps.
     """
 
     blob = traitlets.Bytes().tag(sync=True)
@@ -223,6 +227,7 @@ class PageData(ipywidgets.Widget):
         self,
         maps: AttentionMaps | Iterable[AttentionMaps],
         grids: DisablingGrid | Iterable[DisablingGrid] = (),
+        more: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         maps = [maps] if isinstance(maps, AttentionMaps) else list(maps)
         grids = [grids] if isinstance(grids, DisablingGrid) else list(grids)
@@ -232,7 +237,11 @@ class PageData(ipywidgets.Widget):
             raise BertstudyError("page data need the attention maps of at least one task")
         for grid in grids:
             _check_fit(grid, self.of(grid.task))
-        packed = pack(self.maps, self.grids)
+        self.more = {name: dict(by_task) for name, by_task in (more or {}).items()}
+        for by_task in self.more.values():
+            for task in by_task:
+                self.of(task)
+        packed = pack(self.maps, self.grids, self.more)
         # Fixed at birth: a sentence the reader adds later must not orphan a saved explorer.
         self.key = hashlib.sha256(packed).hexdigest()[:16]
         super().__init__(blob=zlib.compress(packed, 9))
@@ -245,7 +254,7 @@ class PageData(ipywidgets.Widget):
         """Append an example to a task in every explorer that reads these data; its index."""
         maps = self.of(task)
         self.maps[task] = replace(maps, examples=(*maps.examples, example))
-        self.blob = zlib.compress(pack(self.maps, self.grids), 9)
+        self.blob = zlib.compress(pack(self.maps, self.grids, self.more), 9)
         return len(maps.examples)
 
     def __repr__(self) -> str:
@@ -275,15 +284,25 @@ def quantise(values: ArrayLike) -> NDArray[np.uint8]:
     return np.rint(np.asarray(values, dtype=np.float64) * 255).astype(np.uint8)
 
 
-def pack(maps: Mapping[str, AttentionMaps], grids: Mapping[str, DisablingGrid]) -> bytes:
+def pack(
+    maps: Mapping[str, AttentionMaps],
+    grids: Mapping[str, DisablingGrid],
+    more: Mapping[str, Mapping[str, Any]] | None = None,
+) -> bytes:
     """The block that `shared.js` reads, before compression."""
-    tasks = [_task_header(m, grids.get(task)) for task, m in maps.items()]
+    own = {
+        task: {name: by_task[task] for name, by_task in (more or {}).items() if task in by_task}
+        for task in maps
+    }
+    tasks = [_task_header(m, grids.get(task), own[task]) for task, m in maps.items()]
     header = json.dumps(tasks, allow_nan=False, separators=(",", ":")).encode()
     pixels = [quantise(example.maps).tobytes() for m in maps.values() for example in m.examples]
     return b"".join([len(header).to_bytes(4, "little"), header, *pixels])
 
 
-def _task_header(maps: AttentionMaps, grid: DisablingGrid | None) -> dict[str, Any]:
+def _task_header(
+    maps: AttentionMaps, grid: DisablingGrid | None, more: Mapping[str, Any]
+) -> dict[str, Any]:
     return {
         "task": maps.task,
         "models": list(maps.models),
@@ -292,6 +311,7 @@ def _task_header(maps: AttentionMaps, grid: DisablingGrid | None) -> dict[str, A
         "heads": maps.heads,
         "examples": [_example_header(example) for example in maps.examples],
         "grid": None if grid is None else _grid_header(grid),
+        "more": more,
     }
 
 

@@ -10,7 +10,7 @@ from bertstudy.ablation import disable_each
 from bertstudy.attention import maps
 from bertstudy.encoder import Encoded, device, load_encoder, longest_input, model_inputs, predict
 from bertstudy.errors import BertstudyError
-from bertstudy.papers.secrets import KINDS, head_effects, layer_effects
+from bertstudy.papers.secrets.disabling_heads import KINDS, head_effects, layer_effects
 from bertstudy.store import Record
 from bertstudy.tasks import Task
 from bertstudy.widgets.data import AttentionMaps, DisablingGrid, Example, PageData

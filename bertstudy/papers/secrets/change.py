@@ -11,7 +11,6 @@ fine-tuned from random weights, fine-tuned from pre-trained ones.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +32,7 @@ from bertstudy.encoder import (
 )
 from bertstudy.errors import BertstudyError
 from bertstudy.store import Record
+from bertstudy.streaming import EXAMPLES, sample
 from bertstudy.tasks import Task
 
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
     from bertstudy.study import Study
 
-EXAMPLES = 1000  # compared at most, as in the paper's footnote 5; a random sample
-SAMPLE_SEED = 0
 PADDED = 200  # word pieces to which the released notebook pads every input
 EXAMPLES_PADDED = 200  # of those compared so: padding is most of the work
 UNTRAINED_HEADS = 5  # drawn for each seed of fine-tuning: one alone scores anything near chance
@@ -198,7 +196,8 @@ def _compare(
     examples: int,
     length: int | None = None,
 ) -> dict[str, Any]:
-    data = _sampled(study.encoded(task, "validation"), examples)
+    data = study.encoded(task, "validation")
+    data = data.take(sample(len(data), examples))
     mean = map_cosines(first, second, data, length).mean(0, dtype=np.float64)
     other = ~np.eye(mean.shape[-1], dtype=bool)
     return {
@@ -206,20 +205,6 @@ def _compare(
         "cosine": mean.diagonal(axis1=1, axis2=2).round(5).tolist(),
         "others": mean[:, other].mean(1).round(5).tolist(),
     }
-
-
-def _sampled(data: Encoded, count: int) -> Encoded:
-    """At most ``count`` random examples in their original order."""
-    if len(data) <= count:
-        return data
-    chosen = np.random.default_rng(SAMPLE_SEED).choice(len(data), count, replace=False)
-    rows = np.sort(chosen)
-    return replace(
-        data,
-        ids=[data.ids[row] for row in rows],
-        segments=[data.segments[row] for row in rows],
-        labels=data.labels[rows],
-    )
 
 
 def records(study: "Study") -> list[Record]:
