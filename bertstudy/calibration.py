@@ -6,16 +6,20 @@ counts alone do not climb it, and where there is room left above. On real data t
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bertstudy import encoder, tasks
+from bertstudy import encoder, paths, tasks
 from bertstudy.baselines import bag_of_words
-from bertstudy.statistics import SIGNAL_SEEDS, signal
-from bertstudy.store import Record
+from bertstudy.editions import edition
+from bertstudy.errors import BertstudyError
+from bertstudy.statistics import SIGNAL_ERRORS, SIGNAL_SEEDS, signal
+from bertstudy.store import Record, Store
 from bertstudy.study import STARTS
 from bertstudy.tasks import Task
 
@@ -51,6 +55,39 @@ def ladder(study: "Study") -> list[Record]:
     return records
 
 
+def recorded(name: str) -> list[Record]:
+    """The shipped records behind an edition's ladder, for readers who have not its data.
+
+    Only those of the checkpoint and of the fine-tuning recipes as they are now.
+
+    Args:
+        name: of an edition whose checkpoint comes with the project.
+
+    Raises:
+        BertstudyError: unknown edition, a checkpoint of the hub, or nothing is recorded.
+    """
+    chosen = edition(name)
+    if not Path(chosen.checkpoint).is_dir():
+        raise BertstudyError(f"the checkpoint of edition '{name}' does not come with the project")
+    store = Store(paths.build() / "store", paths.root() / "results" / name)
+    checkpoint = encoder.checkpoint_hash(chosen.checkpoint)
+    scored, data = [], set()
+    for record in store.recorded("scores"):
+        model = record.recipe["model"]
+        settings = asdict(chosen.recipe(model["task"]))
+        if (model["checkpoint"], model["settings"]) == (checkpoint, settings):
+            scored.append(record)
+            data.add((model["task"], model["train"], model["validation"]))
+    if not scored:
+        raise BertstudyError(f"no scores of edition '{name}' are recorded for its checkpoint")
+    counted = [
+        r
+        for r in store.recorded("bag_of_words")
+        if (r.recipe["task"], r.recipe["train"], r.recipe["validation"]) in data
+    ]
+    return sorted(scored, key=lambda r: r.recipe["model"]["seed"]) + counted
+
+
 def tabulate(records: Sequence[Record]) -> pd.DataFrame:
     """The scores of `ladder` in each task's main metric.
 
@@ -83,7 +120,12 @@ def signals(study: "Study") -> pd.DataFrame:
     # Too few seeds decide nothing: training from scratch beside them would be wasted.
     starts = STARTS if len(seeds) == SIGNAL_SEEDS else ("pretrained",)
     found = tabulate([study.scores(t, n, s) for t in study.tasks for s in starts for n in seeds])
-    return found.drop(columns="words").join(_signals(found))
+    return with_signals(found.drop(columns="words"))
+
+
+def with_signals(found: pd.DataFrame) -> pd.DataFrame:
+    """`tabulate`'s table with ``signal`` and its margin in standard errors, ``errors``."""
+    return found.join(_signals(found))
 
 
 def _signals(found: pd.DataFrame) -> pd.DataFrame:
@@ -134,6 +176,31 @@ def _missing(task: str, steps: Mapping[str, float], best: float) -> Iterator[str
         yield f"pre-trained is {steps['over_words']:+.1f} over the bag of words"
     if best > CEILING:
         yield f"saturated: {best:.1f}"
+
+
+def can_say(found: pd.DataFrame) -> pd.Series:
+    """In words, what each task of `with_signals`'s table can and cannot be asked."""
+    return found.apply(_can_say, axis=1)
+
+
+def _can_say(row: Mapping[str, Any]) -> str:
+    if row["signal"] is None:
+        return f"nothing yet: fewer than {SIGNAL_SEEDS} seeds"
+    mean = float(np.mean(row["pretrained"]))
+    if not row["signal"]:
+        over = {
+            "the majority class": mean - row["majority"],
+            "training from scratch": mean - float(np.mean(row["scratch"])),
+        }
+        rival, gain = min(over.items(), key=lambda item: item[1])
+        return (
+            f"nothing about what pre-training taught: {gain:+.1f} over {rival}, "
+            f"{row['errors']:.1f} standard errors where more than {SIGNAL_ERRORS:.0f} are asked"
+        )
+    said = f"claims can be decided: pre-training shows by {row['errors']:.1f} standard errors"
+    if mean < row["words"] + ERRORS * _error(row["pretrained"]):
+        said += f"; a bag of words does as well ({row['words']:.1f}), so little hangs on attention"
+    return said
 
 
 # Heuristics -----------------------------------------------------------------------------------

@@ -111,7 +111,7 @@ class Edition:
 # 0.1 they stay at the majority class for hundreds of steps (measured).
 _mini = FineTuning(epochs=4, learning_rate=3e-4, max_length=64, dropout=0.0)
 _small = FineTuning(
-    epochs=2, learning_rate=2e-4, max_length=128, dropout=0.0, validation_limit=1000
+    epochs=3, learning_rate=2e-4, max_length=128, dropout=0.0, validation_limit=1000
 )
 _base = FineTuning(epochs=3, learning_rate=2e-5, max_length=128)
 
@@ -143,7 +143,7 @@ EDITIONS: dict[str, Edition] = {
         tasks=("sst2", "mrpc"),
         seeds=(0,),  # one seed of one task is some 20 minutes on a core; -p seeds=5 for more
         fine_tuning=_small,
-        recipes={"sst2": replace(_small, train_limit=8000)},
+        recipes={"sst2": replace(_small, train_limit=8000, epochs=2)},
         architecture=Architecture(layers=12, heads=12, hidden=192, vocabulary=8192),
         pretraining=PreTraining(
             tokens=40_000_000,

@@ -308,6 +308,22 @@ class Store:
             record = self._train(final, recipe, train)
         return final, record
 
+    def recorded(self, measurement: str) -> list[Record]:
+        """Every shipped record of a measurement that is intact, whatever its recipe."""
+        if self.shipped is None:
+            return []
+        paths_ = sorted((self.shipped / _name(measurement)).glob("*.json"))
+        found = (self._recorded(path, measurement) for path in paths_)
+        return [record for record in found if record is not None]
+
+    def _recorded(self, path: Path, measurement: str) -> Record | None:
+        try:
+            recipe = json.loads(path.read_bytes())["recipe"]
+        except (ValueError, KeyError, TypeError, *NO_FILE) as error:
+            self._warn(path, error)
+            return None
+        return self._intact(path, measurement, recipe, "recorded")
+
     def ship(self, record: Record) -> Path:
         """Write ``record`` among the shipped ones, for review and commit."""
         if self.shipped is None:

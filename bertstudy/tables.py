@@ -54,6 +54,12 @@ def signals(table: pd.DataFrame) -> Styler:
     return _rungs(said, more)
 
 
+def can_say(table: pd.DataFrame, said: pd.Series) -> Styler:
+    """`calibration.can_say` for readers, beside the scores it follows from."""
+    shown = table.assign(said=said, seeds=table["pretrained"].map(len))
+    return _rungs(shown, {"seeds": "seeds", "said": "what it can say"})
+
+
 def ladder(table: pd.DataFrame) -> Styler:
     """`calibration.judged` for readers: the steps, and what a task lacks to be calibrated."""
     said = table.assign(

@@ -1,11 +1,16 @@
 """The ladder's verdicts on planted numbers, and its records on a tiny study."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from bertstudy import calibration
-from bertstudy.store import Record
+from bertstudy.editions import edition
+from bertstudy.encoder import checkpoint_hash
+from bertstudy.errors import BertstudyError
+from bertstudy.store import Record, Store
 
 GOOD = {
     "task": "rte",
@@ -71,6 +76,79 @@ def test_one_seed_has_no_spread_and_is_not_calibrated():
     found = verdict(scratch=[60.0], pretrained=[70.0])
     assert np.isnan(found["gained_errors"])
     assert not found["calibrated"]
+
+
+# What a real task can say
+
+
+def said(**changes):
+    found = calibration.with_signals(pd.DataFrame([GOOD | changes]))
+    return calibration.can_say(found).iloc[0]
+
+
+def test_a_planted_signal_can_be_asked():
+    assert said().startswith("claims can be decided: pre-training shows by 22.4 standard errors")
+    assert "bag of words" not in said()
+
+
+def test_a_bag_of_words_that_does_as_well_is_said():
+    assert "a bag of words does as well (70.5)" in said(words=70.5)
+    assert "bag of words" not in said(words=np.nan), "spans have none"
+
+
+@pytest.mark.parametrize(
+    ("changes", "rival"),
+    [({"pretrained": GOOD["scratch"]}, "training from scratch"), ({"majority": 71.0}, "majority")],
+)
+def test_a_planted_null_says_nothing_and_names_the_nearest_rival(changes, rival):
+    assert said(**changes).startswith("nothing about what pre-training taught: ")
+    assert rival in said(**changes)
+
+
+def test_too_few_seeds_say_nothing_yet():
+    assert said(scratch=[60.0], pretrained=[70.0]) == "nothing yet: fewer than 5 seeds"
+
+
+def test_an_editions_records_are_those_of_its_checkpoint_and_recipes(tmp_path, monkeypatch):
+    for name in ("_config.yml", "notebooks/x"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    monkeypatch.setenv("BERTSTUDY_HOME", str(tmp_path))
+    mini = edition("mini")
+    checkpoint, settings = checkpoint_hash(mini.checkpoint), asdict(mini.recipe("rte"))
+    store = Store(tmp_path / "store", tmp_path / "results" / "mini")
+
+    def ship(seed, data="a", **changes):
+        model = {"checkpoint": checkpoint, "task": "rte", "train": data, "validation": "b"}
+        model |= {"seed": seed, "start": "scratch", "settings": settings} | changes
+        values = {"scores": {"accuracy": 60.0}, "majority": {"accuracy": 50.0}}
+        store.ship(store.measure("scores", {"model": model}, lambda: values))
+
+    ship(1)
+    ship(0)
+    ship(2, checkpoint="other")
+    ship(3, settings=settings | {"epochs": 99})
+    for data in ("a", "older"):
+        recipe = {"task": "rte", "train": data, "validation": "b"}
+        store.ship(store.measure("bag_of_words", recipe, lambda: {"scores": {"accuracy": 55.0}}))
+    found = calibration.recorded("mini")
+    assert [r.recipe["model"]["seed"] for r in found[:2]] == [0, 1]
+    assert [r.recipe["train"] for r in found[2:]] == ["a"]
+    assert calibration.tabulate(found)["words"].tolist() == [55.0]
+    with pytest.raises(BertstudyError, match="does not come with the project"):
+        calibration.recorded("base")
+
+
+def test_no_records_of_a_checkpoint_are_an_error(tmp_path, monkeypatch):
+    for name in ("_config.yml", "notebooks/x"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    monkeypatch.setenv("BERTSTUDY_HOME", str(tmp_path))
+    with pytest.raises(BertstudyError, match="no scores of edition 'small' are recorded"):
+        calibration.recorded("small")
+
+
+# Heuristics
 
 
 def test_no_nli_model_gives_an_empty_table():

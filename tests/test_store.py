@@ -280,3 +280,25 @@ def test_killed_training_starts_afresh(tmp_path, stop):
     assert record.origin == "computed"
     assert not (folder / "weights").exists(), "nothing of the killed run is mixed in"
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+# --- what was recorded
+
+
+def test_recorded_finds_what_was_shipped_whatever_its_recipe(store):
+    made = [store.measure("scores", {"seed": n}, lambda n=n: {"score": n}) for n in range(3)]
+    for record in made[:2]:
+        store.ship(record)
+    found = store.recorded("scores")
+    assert {r.values["score"] for r in found} == {0, 1}
+    assert {r.origin for r in found} == {"recorded"}
+    assert store.recorded("other") == []
+    assert Store(store.folder).recorded("scores") == []
+
+
+@pytest.mark.parametrize("damage", [lambda text: text[: len(text) // 2], lambda _: "[]"])
+def test_recorded_leaves_out_what_is_damaged(store, damage):
+    path = store.ship(store.measure("scores", RECIPE, lambda: {"score": 1}))
+    path.write_text(damage(path.read_text()))
+    with pytest.warns(DamagedResult):
+        assert store.recorded("scores") == []
