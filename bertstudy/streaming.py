@@ -48,7 +48,8 @@ def stream(
         data: of single texts or pairs.
         reduce: called once a layer and batch with ``probs [batch, head, query, key]`` after the
             softmax, their `Site`, and what ``prepare`` gave; returns by name ``[batch, head,
-            ...]``. Rows of padding queries are in ``probs``; ``site.is_token`` tells them apart.
+            ...]``, the rest the same for every batch. Rows of padding queries are in
+            ``probs``; ``site.is_token`` tells them apart.
         prepare: called once a batch with the rows of ``data`` in it and the length they are
             padded to; returns by name tensors ``[batch, ...]``, which are moved to the model's
             device.
@@ -64,24 +65,27 @@ def stream(
     where = next(model.parameters()).device
     heads, longest = model.config.num_attention_heads, int(data.lengths.max())
     size = max(1, WEIGHTS.get(where.type, WEIGHTS["cpu"]) // (heads * longest**2))
-    found: dict[str, np.ndarray] = {}
-    rows, gold = np.zeros(0, int), {}
+    batches = list(by_length(data.lengths, size))
+    gold: Gold = {}
 
-    def keep(probs: Tensor, site: Site) -> None:
-        for name, values in reduce(probs, site, gold).items():
-            if name not in found:
-                shape = (len(data), model.config.num_hidden_layers, *values.shape[1:])
-                found[name] = np.empty(shape, values.cpu().numpy().dtype)
-            found[name][rows, site.layer] = values.cpu().numpy()
+    def small(probs: Tensor, site: Site) -> dict[str, np.ndarray]:
+        # Copies: a view of the maps would keep them.
+        return {name: np.array(v.cpu().numpy()) for name, v in reduce(probs, site, gold).items()}
 
     model.eval()
-    with edited(model, Capture(keep)):
-        for rows in by_length(data.lengths, size):
+    with edited(model, capture := Capture(small)):
+        for rows in batches:
             batch = {name: tensor.to(where) for name, tensor in data.batch(rows).items()}
             made = prepare(rows, batch["input_ids"].size(-1)) if prepare else {}
             gold = {name: tensor.to(where) for name, tensor in made.items()}
             model.base_model(**model_inputs(model, batch))
-    return found
+    layers = [capture.found[layer] for layer in sorted(capture.found)]
+    back = np.argsort(np.concatenate(batches))
+
+    def joined(name: str) -> np.ndarray:
+        return np.stack([np.concatenate([made[name] for made in layer]) for layer in layers], 1)
+
+    return {name: joined(name)[back] for name in layers[0][0]}
 
 
 def received(probs: Tensor, site: Site) -> Tensor:
