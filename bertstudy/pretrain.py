@@ -362,20 +362,40 @@ def onward(plan: PreTraining) -> PreTraining:
 def began_from(start: Path, architecture: Architecture) -> dict:
     """Which checkpoint a run starts from, and what had gone into it.
 
+    Returns:
+        ``checkpoint`` (its hash), ``held_out`` (its scores), and ``tokens steps seconds`` of its
+        training and of all training before that.
+
     Raises:
         BertstudyError: the folder is no checkpoint of this project, or of another shape.
     """
-    file = start / "training.json"
-    if not file.is_file():
-        raise BertstudyError(f"--start {start} is not a checkpoint of ours: no {file.name} in it")
-    numbers = json.loads(file.read_text())
-    if numbers["architecture"] != asdict(architecture):
+    wanted = asdict(architecture)
+    try:
+        numbers = json.loads((start / "training.json").read_bytes())
+        shape, held_out = numbers["architecture"], numbers["held_out"]
+        total = seen(numbers)
+        missing = [n for n in ("model.safetensors", *TOKENIZER) if not (start / n).is_file()]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise BertstudyError(
-            f"--start {start} has another shape ({numbers['architecture']}) than the edition "
-            f"({asdict(architecture)})"
+            f"--start {start} is not a checkpoint of ours: it has no whole training.json"
+        ) from error
+    if missing:
+        raise BertstudyError(f"--start {start} is not a whole checkpoint: no {missing[0]} in it")
+    if shape != wanted:
+        differing = ", ".join(
+            f"{n} {shape.get(n)}, not {v}" for n, v in wanted.items() if shape.get(n) != v
         )
-    kept = {name: numbers[name] for name in ("tokens", "steps", "seconds", "held_out")}
-    return {"checkpoint": checkpoint_hash(str(start)), **kept}
+        raise BertstudyError(f"--start {start} has not the edition's shape: {differing}")
+    return {"checkpoint": checkpoint_hash(str(start)), "held_out": held_out, **total}
+
+
+def seen(numbers: dict) -> dict[str, float]:
+    """``tokens steps seconds`` in all: of a ``training.json`` and of what that run began from.
+
+    Files written before runs could start from a checkpoint have no "began".
+    """
+    before = numbers.get("began") or {}
+    return {name: before.get(name, 0) + numbers[name] for name in ("tokens", "steps", "seconds")}
 
 
 def load_model(start: Path):
@@ -435,7 +455,7 @@ def losses(model, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @torch.no_grad()
-def evaluate(model, examples: Examples, batches: int = EVALUATION_BATCHES) -> dict[str, float]:
+def evaluate(model, examples: Examples, batches: int) -> dict[str, float]:
     """Held-out MLM loss, NSP loss and NSP accuracy on fixed batches."""
     model.eval()
     device = next(model.parameters()).device
@@ -445,7 +465,7 @@ def evaluate(model, examples: Examples, batches: int = EVALUATION_BATCHES) -> di
     return {"mlm_loss": mlm, "nsp_loss": nsp, "nsp_accuracy": hits}
 
 
-def unigram_loss(text: Corpus, examples: Examples, batches: int = EVALUATION_BATCHES) -> float:
+def unigram_loss(text: Corpus, examples: Examples, batches: int) -> float:
     """Loss in nats of guessing masked pieces by their frequency in ``text`` (add-one)."""
     counts = np.bincount(text.pieces, minlength=examples.vocabulary) + 1.0
     logp = np.log(counts / counts.sum())
@@ -474,7 +494,7 @@ class Run:
     under a temporary name first. ``text`` is the key of the text that is trained on: a state
     of another text has other word pieces and is refused. ``start`` is a checkpoint of this
     project whose training goes on, at its full depth (`onward`), without its optimizer's moments,
-    which are not shipped.
+    which are not shipped. A state is carried on only from the same start.
     """
 
     def __init__(
@@ -533,7 +553,7 @@ class Run:
 
     def train(self, train: Corpus, validation: Corpus) -> None:
         """Train until the budget is spent, logging speed and time left."""
-        # Other examples than those that the checkpoint has seen already.
+        # Other examples than those that the checkpoint has seen: no two legs begin at one total.
         fresh = replace(self.plan, seed=self.plan.seed + self.began.get("tokens", 0))
         examples = Examples(train, fresh, self.architecture.vocabulary)
         held_out = held_out_examples(validation, self.plan, self.architecture)
@@ -622,7 +642,8 @@ class Run:
             )
         if state["text"] != self.text:
             raise BertstudyError(
-                f"{self.folder} holds a run on another text, unfinished; --fresh removes it"
+                f"{self.folder} holds a run on another text or from another checkpoint, "
+                "unfinished; --fresh removes it"
             )
         file = self.folder / f"state-{state['sha256'][:16]}.safetensors"
         if not file.exists() or sha256(file.read_bytes()).hexdigest() != state["sha256"]:
@@ -735,7 +756,8 @@ def export(run: Run, train: Corpus, validation: Corpus, tokenizer: Path, out: Pa
     """Write the checkpoint in bf16 with tokenizer, numbers and card; then swap it in."""
     held_out = held_out_examples(validation, run.plan, run.architecture)
     model = run.model.to(torch.bfloat16)
-    scores = evaluate(model.float(), held_out) | {"unigram_loss": unigram_loss(train, held_out)}
+    scores = evaluate(model.float(), held_out, EVALUATION_BATCHES)
+    scores["unigram_loss"] = unigram_loss(train, held_out, EVALUATION_BATCHES)
     numbers = {
         "architecture": asdict(run.architecture),
         "plan": asdict(run.plan),
@@ -769,13 +791,18 @@ def card(numbers: dict) -> str:
     Its ``notes``, added by hand where a run was not as planned, are listed last.
     """
     began = numbers.get("began")
-    before = f"on top of {began['tokens']:,} of checkpoint {began['checkpoint']}" if began else ""
+    before = ""
+    if began:
+        before = (
+            f", on from checkpoint {began['checkpoint']}: {seen(numbers)['tokens']:,} word pieces "
+            f"in all (held-out MLM loss {began['held_out']['mlm_loss']:.3f} before)"
+        )
     notes = "".join(f"- {note}\n" for note in numbers.get("notes", ()))
     a, held, plan = numbers["architecture"], numbers["held_out"], numbers["plan"]
     gain = held["unigram_loss"] - held["mlm_loss"]
     lengths = ", ".join(map(str, (plan["length"], *plan["shorter"])))
     window = plan.get("window", 0)
-    starts = "the checkpoint's" if began else "random vectors"
+    starts = "the checkpoint's own" if began else "random vectors"
     if window:
         starts = f"co-occurrences within {window} pieces"
     growth = ", ".join(f"{layers} from {start:.0%}" for start, layers in plan["growth"])
@@ -791,7 +818,7 @@ study the methods of the book, not for its scores.
 | hidden size, positions | {a["hidden"]}, {a["positions"]} |
 | vocabulary | {a["vocabulary"]} word pieces, lower-cased |
 | text | {numbers["corpus"]["documents"]:,} documents, {numbers["corpus"]["pieces"]:,} word pieces |
-| seen in training | {numbers["tokens"]:,} word pieces in {numbers["steps"]:,} steps {before}|
+| seen in training | {numbers["tokens"]:,} word pieces in {numbers["steps"]:,} steps{before} |
 | word pieces a step | {plan["batch_size"] * plan["length"]:,}, in sequences of {lengths} |
 | NSP negatives from the same document | {plan["near"]:.0%} |
 | word embeddings start from | {starts} |
