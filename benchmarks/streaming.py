@@ -1,12 +1,12 @@
 """Statistics of every map of a data set: streamed, against collecting `output_attentions`.
 
 Each side runs in a process of its own, and its memory is the rise of the process's peak resident
-set over what it was with the model loaded. Time is the process's own (wall time is beside it):
-other work on the machine stretches the one and hardly the other. The peers are stock transformers, eager, in batches of
-32: ``collect`` keeps every map and then reduces, as one writes it first; ``batchwise`` reduces
-each batch's maps before the next. All three compute the same two statistics. The floor counts the
-multiply-adds of the encoder, which every side must do, and the bytes of the maps, which a side
-that writes each once and reads it once has to move.
+set over what it was with the model loaded. Time is the processor's: other work on the machine
+stretches wall time, which stands beside it, and hardly this. The peers are stock transformers,
+eager, in batches of 32: ``collect`` keeps every map and then reduces, as one writes it first;
+``batchwise`` reduces each batch's maps before the next. All three compute the same two statistics.
+The floor counts the multiply-adds of the encoder, which every side must do, and the bytes of the
+maps, which a side that writes each once and reads it once has to move.
 
     python benchmarks/streaming.py [--examples 1000] [--repeats 3] [--threads 1] [--weights 4]
 """
@@ -144,11 +144,11 @@ def report(runs: dict[str, list[dict[str, float]]], options: argparse.Namespace)
             if abs(found[0][name] - ours[name]) > 1e-5:
                 raise SystemExit(f"{side} finds {name} {found[0][name]}, streaming {ours[name]}")
     lengths = random_data(options.examples, options.shortest).lengths
-    least, adds = min(of("streamed", "busy")), operations(lengths, LAYERS)
+    least, adds = min(of("streamed", "busy")), operations(lengths, LAYERS) / 1e9
     maps = 4 * LAYERS * HEADS * float((lengths.astype(float) ** 2).sum())
     print(
-        f"floor {adds / 1e9:.0f} G multiply-adds, of which streaming did {adds / least / 1e9:.1f} G "
-        f"a second; maps of {maps / 1e9:.2f} GB, written once and read once"
+        f"floor {adds:.0f} G multiply-adds, of which streaming did {adds / least:.1f} G a "
+        f"second; maps of {maps / 1e9:.2f} GB, written once and read once"
     )
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``bertstudy run | build | pretrain | submit | doctor``.
+"""The command line: ``bertstudy run | build | verify | pretrain | submit | doctor``.
 
 Only light modules are imported at the top, so that ``--help`` answers at once.
 """
@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -274,6 +275,27 @@ def build(
         print(line)
     print("nothing changed" if built.reused else f"built {built.pages} pages", end="; open ")
     print(built.index.as_uri())
+
+
+@app.command()
+def verify(
+    edition: Edition = "mini",
+    count: Annotated[int, typer.Option(min=1, help="Recorded results to make again.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Draws them; today's date by default.")] = 0,
+    seconds: Annotated[float, typer.Option(min=0, help="None is begun after this time.")] = 60,
+) -> None:
+    """Make a few recorded results again and compare; status 1 if one differs."""
+    from bertstudy import verify
+    from bertstudy.editions import edition as find_edition
+
+    chosen = find_edition(edition)
+    seed = seed or date.today().toordinal()
+    done = differing = 0
+    for record, difference in verify.verify(verify.opened(chosen), count, seed, seconds):
+        print(f"{verify.label(record)}: {difference or 'as recorded'}")
+        done, differing = done + 1, differing + (difference is not None)
+    print(f"recorded results made again: {done}, differing: {differing} (--seed {seed})")
+    raise typer.Exit(1 if differing else 0)
 
 
 @app.command()

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -37,6 +38,7 @@ from bertstudy.tasks import from_folder
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PAD, UNK, CLS, SEP, MASK = range(5)
 IGNORED = -100
+ALPHABET = 1000  # letters at most, as in the library
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 SYNTHETIC_SENTENCES = {"train": 800_000, "validation": 6_000}
 EVALUATION_BATCHES = 24
@@ -106,19 +108,45 @@ def documents(corpus: Path | None, split: str, seed: int) -> Iterator[list[str]]
 
 
 def train_tokenizer(texts: Iterable[str], architecture: Architecture, folder: Path) -> None:
-    """Learn a lower-casing WordPiece vocabulary and save it as a transformers tokenizer."""
+    """Learn a lower-casing WordPiece vocabulary and save it as a transformers tokenizer.
+
+    The same texts give the same bytes. Left to itself the library numbers letters in the order
+    of a hash table that is another in each process, and breaks ties between pairs by number.
+    """
     from tokenizers import BertWordPieceTokenizer
     from transformers import BertTokenizerFast
 
+    texts = list(texts)
     learner = BertWordPieceTokenizer(lowercase=True)
+    first, inner = _letters(texts, learner)
     learner.train_from_iterator(
-        texts, vocab_size=architecture.vocabulary, special_tokens=SPECIAL, show_progress=False
+        texts,
+        vocab_size=architecture.vocabulary,
+        special_tokens=[*SPECIAL, *first, *inner],  # numbered before all else, in this order
+        initial_alphabet=first,
+        limit_alphabet=len(first),
+        show_progress=False,
     )
+    learnt = BertWordPieceTokenizer(learner.get_vocab(), lowercase=True)  # letters are not special
     BertTokenizerFast(
-        tokenizer_object=learner._tokenizer,
+        tokenizer_object=learnt._tokenizer,
         do_lower_case=True,
         model_max_length=architecture.positions,
     ).save_pretrained(folder)
+
+
+def _letters(texts: Iterable[str], learner) -> tuple[list[str], list[str]]:
+    """The commonest `ALPHABET` letters, and ``##`` before those found inside words; both sorted."""
+    normalize = learner._tokenizer.normalizer.normalize_str
+    split = learner._tokenizer.pre_tokenizer.pre_tokenize_str
+    words = Counter(word for text in texts for word, _ in split(normalize(text)))
+    counts: Counter[str] = Counter()
+    for word, count in words.items():
+        for letter in word:
+            counts[letter] += count
+    kept = set(sorted(counts, key=lambda letter: (-counts[letter], letter))[:ALPHABET])
+    inner = {f"##{letter}" for word in words for letter in word[1:] if letter in kept}
+    return sorted(kept), sorted(inner)
 
 
 def tokenize(texts: Iterable[list[str]], tokenizer_file: Path, chunk: int = 512) -> Corpus:
@@ -740,7 +768,7 @@ def pretrain(
             train, validation = prepare(edition, corpus, text, start)
             if not resume:  # only now: a corpus that cannot be read must not cost the state
                 _drop_state(work)
-            # The files, not what they are made of: a tokenizer learnt again breaks ties otherwise.
+            # The files, not what they are made of: another version of a library may read otherwise.
             run = Run(edition, work, minutes, device, store.key(file_hashes(text)), start)
             run.train(train, validation)
             export(run, train, validation, text / "tokenizer", out)

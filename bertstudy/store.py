@@ -39,6 +39,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from bertstudy import paths
+from bertstudy.errors import BertstudyError
 
 logger = logging.getLogger(__name__)
 
@@ -315,6 +316,22 @@ class Store:
         path = self.shipped / _name(record.measurement) / f"{record.key}.json"
         _write(path, record)
         return path
+
+    def recorded(self) -> Iterator[Record]:
+        """Every shipped record, by measurement and key.
+
+        Raises:
+            BertstudyError: one is not as it was written.
+        """
+        for path in sorted(self.shipped.glob("*/*.json")) if self.shipped else ():
+            try:
+                body = json.loads(path.read_bytes())
+                found = _read(path, path.parent.name, body["recipe"], "recorded")
+                if path.stem != found.key:
+                    raise ValueError("it has another recipe's name")
+            except (ValueError, KeyError, TypeError) as error:
+                raise BertstudyError(f"the record {path} is damaged: {error}") from error
+            yield found
 
     def _train(
         self, final: Path, recipe: JSON, train: Callable[[Path], Mapping[str, Any]]

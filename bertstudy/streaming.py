@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = 1000  # looked at in each task at most, as in Kovaleva et al. (2019), footnote 5
 SAMPLE_SEED = 0
-# Weights of one layer's maps of one batch: 16 MB, and 1 GB on a GPU. On a CPU with 1 MB of cache a
-# core, 96 sequences of 128 tokens (12 x 12 heads, d=192) took in processor seconds, at .25, 1, 2, 4,
-# 8 and 16 million: 4.4, 3.8, 3.9, 3.5, 3.9 and 5.4 (least of two). The GPU's is not measured.
+# Weights of one layer's maps of one batch: 16 MB, and 1 GB on a GPU (not measured). On a CPU
+# 96 sequences of 128 tokens (12 x 12 heads, d=192) took, with .25, 1, 2, 4, 8 and 16 million,
+# 4.4, 3.8, 3.9, 3.5, 3.9 and 5.4 processor seconds.
 WEIGHTS = {"cpu": 4_000_000, "cuda": 250_000_000}
 
 Gold = Mapping[str, Tensor]

@@ -1,7 +1,10 @@
 """Pre-training: what the examples look like, and that a killed run resumes to the bit."""
 
 import json
+import os
 import random
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -153,6 +156,38 @@ def test_tokenised_documents_are_the_texts(tmp_path, chunk):
         pieces = text.pieces[text.sentences[index] : text.sentences[index + 1]]
         assert pieces.tolist() == tokenizer(sentence, add_special_tokens=False)["input_ids"]
     assert text.document_of(np.arange(5)).tolist() == [0, 0, 0, 1, 1]
+
+
+def test_a_tokenizer_learnt_in_another_process_has_the_same_bytes(tmp_path):
+    """Many ties: words of random letters, each twice; and two hash seeds."""
+    draw = random.Random(0)
+    words = ["".join(draw.choices("abcdefghij", k=draw.randint(3, 9))) for _ in range(400)]
+    (tmp_path / "texts").write_text("\n".join(words + words[::-1]))
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom bertstudy.editions import Architecture\n"
+        "from bertstudy.pretrain import train_tokenizer\n"
+        "train_tokenizer(Path('texts').read_text().split(), Architecture(1, 1, 8, 150), "
+        "Path(sys.argv[1]))"
+    )
+    for name in ("a", "b"):
+        found = {**os.environ, "PYTHONHASHSEED": str(ord(name))}
+        subprocess.run([sys.executable, "-c", code, name], cwd=tmp_path, env=found, check=True)
+    for name in pretrain.TOKENIZER:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    vocabulary = AutoTokenizer.from_pretrained(tmp_path / "a").get_vocab()
+    assert sorted(vocabulary.values()) == list(range(150)), "no number twice, none left out"
+
+
+def test_the_vocabulary_is_special_tokens_then_letters_then_pieces(tmp_path, monkeypatch):
+    """Of four letters z is the rarest; "tab" is there three times, which is the commonest pair."""
+    monkeypatch.setattr(pretrain, "ALPHABET", 3)
+    train_tokenizer(["Tab tab bat", "abz tab"], replace(SHAPE, vocabulary=12), tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    pieces = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
+    assert pieces[:5] == pretrain.SPECIAL
+    assert pieces[5:11] == ["a", "b", "t", "##a", "##b", "##t"]
+    assert pieces[11:] == ["##ab"]
+    assert set(tokenizer.all_special_tokens) == set(pretrain.SPECIAL)
 
 
 # Examples -----------------------------------------------------------------------------------------
