@@ -11,6 +11,7 @@ READY := $(VENV)/ready
 
 book: $(READY)
 	@$(BIN)/bertstudy run --edition $(EDITION) --jobs $(JOBS)
+	@test $(EDITION) != mini || $(BIN)/bertstudy verify --edition $(EDITION)
 	@$(BIN)/bertstudy build --edition $(EDITION)
 
 test: $(READY)

@@ -18,6 +18,7 @@ from bertstudy import encoder, paths, tasks
 from bertstudy.baselines import bag_of_words
 from bertstudy.editions import edition
 from bertstudy.errors import BertstudyError
+from bertstudy.makers import PART, SCORE, makes
 from bertstudy.statistics import SIGNAL_ERRORS, SIGNAL_SEEDS, signal
 from bertstudy.store import Record, Store
 from bertstudy.study import STARTS
@@ -34,6 +35,7 @@ CEILING = 95.0  # above it a task is saturated
 ABOUT_WORDS = ("sst2",)  # sentiment is in the words, in the real SST-2 as well
 
 
+@makes("bag_of_words", within=SCORE)
 def words(study: "Study", task: Task) -> Record:
     """Scores of a bag of words on the task; see `baselines.bag_of_words`."""
 
@@ -206,7 +208,8 @@ def _can_say(row: Mapping[str, Any]) -> str:
 # Heuristics -----------------------------------------------------------------------------------
 
 
-def heuristics(study: "Study", nli: Task, seed: int) -> Record:
+@makes("hans", within=PART)
+def heuristics(study: "Study", task: Task, seed: int) -> Record:
     """Accuracy (×100) of one NLI model on HANS, by heuristic and gold label.
 
     A model that has learnt the heuristic is right on the entailed pairs and wrong on the others
@@ -223,7 +226,7 @@ def heuristics(study: "Study", nli: Task, seed: int) -> Record:
         return {"accuracy": {f"{h} {hans.labels[g]}": s for (h, g), s in shares.items()}}
 
     data = tasks.fingerprint(study.rows(hans, "validation"), hans)
-    return study.measure("hans", nli, seed, compute, data=data, version=1)
+    return study.measure("hans", task, seed, compute, data=data, version=1)
 
 
 def heuristics_table(records: Sequence[Record]) -> pd.DataFrame:

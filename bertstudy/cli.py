@@ -1,4 +1,4 @@
-"""The command line: ``bertstudy run | build | pretrain | submit | doctor``.
+"""The command line: ``bertstudy run | build | verify | pretrain | submit | doctor``.
 
 Only light modules are imported at the top, so that ``--help`` answers at once.
 """
@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -277,6 +278,27 @@ def build(
 
 
 @app.command()
+def verify(
+    edition: Edition = "mini",
+    count: Annotated[int, typer.Option(min=1, help="Recorded results to make again.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Draws them; today's date by default.")] = 0,
+    seconds: Annotated[float, typer.Option(min=0, help="None is begun after this time.")] = 60,
+) -> None:
+    """Make a few recorded results again and compare; status 1 if one differs."""
+    from bertstudy import verify
+    from bertstudy.editions import edition as find_edition
+
+    chosen = find_edition(edition)
+    seed = seed or date.today().toordinal()
+    done = differing = 0
+    for record, difference in verify.verify(verify.opened(chosen), count, seed, seconds):
+        print(f"{verify.label(record)}: {difference or 'as recorded'}")
+        done, differing = done + 1, differing + (difference is not None)
+    print(f"recorded results made again: {done}, differing: {differing} (--seed {seed})")
+    raise typer.Exit(1 if differing else 0)
+
+
+@app.command()
 def pretrain(
     edition: Edition = "mini",
     corpus: Annotated[
@@ -299,8 +321,9 @@ def pretrain(
     from bertstudy.editions import edition as find_edition
 
     chosen = find_edition(edition)
-    if corpus is not None and not os.path.isdir(corpus):
-        raise BertstudyError(f"--corpus {corpus} is not a folder")
+    for option, folder in {"corpus": corpus, "start": start}.items():
+        if folder is not None and not os.path.isdir(folder):
+            raise BertstudyError(f"--{option} {folder} is not a folder")
     if minutes is not None and not math.isfinite(minutes):
         raise BertstudyError(f"--minutes {minutes}: expected a finite number")
     if out is not None:

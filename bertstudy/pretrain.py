@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -37,6 +38,7 @@ from bertstudy.tasks import from_folder
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PAD, UNK, CLS, SEP, MASK = range(5)
 IGNORED = -100
+ALPHABET = 1000  # letters at most, as in the library
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 SYNTHETIC_SENTENCES = {"train": 800_000, "validation": 6_000}
 EVALUATION_BATCHES = 24
@@ -106,19 +108,45 @@ def documents(corpus: Path | None, split: str, seed: int) -> Iterator[list[str]]
 
 
 def train_tokenizer(texts: Iterable[str], architecture: Architecture, folder: Path) -> None:
-    """Learn a lower-casing WordPiece vocabulary and save it as a transformers tokenizer."""
+    """Learn a lower-casing WordPiece vocabulary and save it as a transformers tokenizer.
+
+    The same texts give the same bytes. Left to itself the library numbers letters in the order
+    of a hash table that is another in each process, and breaks ties between pairs by number.
+    """
     from tokenizers import BertWordPieceTokenizer
     from transformers import BertTokenizerFast
 
+    texts = list(texts)
     learner = BertWordPieceTokenizer(lowercase=True)
+    first, inner = _letters(texts, learner)
     learner.train_from_iterator(
-        texts, vocab_size=architecture.vocabulary, special_tokens=SPECIAL, show_progress=False
+        texts,
+        vocab_size=architecture.vocabulary,
+        special_tokens=[*SPECIAL, *first, *inner],  # numbered before all else, in this order
+        initial_alphabet=first,
+        limit_alphabet=len(first),
+        show_progress=False,
     )
+    learnt = BertWordPieceTokenizer(learner.get_vocab(), lowercase=True)  # letters are not special
     BertTokenizerFast(
-        tokenizer_object=learner._tokenizer,
+        tokenizer_object=learnt._tokenizer,
         do_lower_case=True,
         model_max_length=architecture.positions,
     ).save_pretrained(folder)
+
+
+def _letters(texts: Iterable[str], learner) -> tuple[list[str], list[str]]:
+    """The commonest `ALPHABET` letters, and ``##`` before those found inside words; both sorted."""
+    normalize = learner._tokenizer.normalizer.normalize_str
+    split = learner._tokenizer.pre_tokenizer.pre_tokenize_str
+    words = Counter(word for text in texts for word, _ in split(normalize(text)))
+    counts: Counter[str] = Counter()
+    for word, count in words.items():
+        for letter in word:
+            counts[letter] += count
+    kept = set(sorted(counts, key=lambda letter: (-counts[letter], letter))[:ALPHABET])
+    inner = {f"##{letter}" for word in words for letter in word[1:] if letter in kept}
+    return sorted(kept), sorted(inner)
 
 
 def tokenize(texts: Iterable[list[str]], tokenizer_file: Path, chunk: int = 512) -> Corpus:
@@ -362,20 +390,40 @@ def onward(plan: PreTraining) -> PreTraining:
 def began_from(start: Path, architecture: Architecture) -> dict:
     """Which checkpoint a run starts from, and what had gone into it.
 
+    Returns:
+        ``checkpoint`` (its hash), ``held_out`` (its scores), and ``tokens steps seconds`` of its
+        training and of all training before that.
+
     Raises:
         BertstudyError: the folder is no checkpoint of this project, or of another shape.
     """
-    file = start / "training.json"
-    if not file.is_file():
-        raise BertstudyError(f"--start {start} is not a checkpoint of ours: no {file.name} in it")
-    numbers = json.loads(file.read_text())
-    if numbers["architecture"] != asdict(architecture):
+    wanted = asdict(architecture)
+    try:
+        numbers = json.loads((start / "training.json").read_bytes())
+        shape, held_out = numbers["architecture"], numbers["held_out"]
+        total = seen(numbers)
+        missing = [n for n in ("model.safetensors", *TOKENIZER) if not (start / n).is_file()]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise BertstudyError(
-            f"--start {start} has another shape ({numbers['architecture']}) than the edition "
-            f"({asdict(architecture)})"
+            f"--start {start} is not a checkpoint of ours: it has no whole training.json"
+        ) from error
+    if missing:
+        raise BertstudyError(f"--start {start} is not a whole checkpoint: no {missing[0]} in it")
+    if shape != wanted:
+        differing = ", ".join(
+            f"{n} {shape.get(n)}, not {v}" for n, v in wanted.items() if shape.get(n) != v
         )
-    kept = {name: numbers[name] for name in ("tokens", "steps", "seconds", "held_out")}
-    return {"checkpoint": checkpoint_hash(str(start)), **kept}
+        raise BertstudyError(f"--start {start} has not the edition's shape: {differing}")
+    return {"checkpoint": checkpoint_hash(str(start)), "held_out": held_out, **total}
+
+
+def seen(numbers: dict) -> dict[str, float]:
+    """``tokens steps seconds`` in all: of a ``training.json`` and of what that run began from.
+
+    Files written before runs could start from a checkpoint have no "began".
+    """
+    before = numbers.get("began") or {}
+    return {name: before.get(name, 0) + numbers[name] for name in ("tokens", "steps", "seconds")}
 
 
 def load_model(start: Path):
@@ -435,7 +483,7 @@ def losses(model, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @torch.no_grad()
-def evaluate(model, examples: Examples, batches: int = EVALUATION_BATCHES) -> dict[str, float]:
+def evaluate(model, examples: Examples, batches: int) -> dict[str, float]:
     """Held-out MLM loss, NSP loss and NSP accuracy on fixed batches."""
     model.eval()
     device = next(model.parameters()).device
@@ -445,7 +493,7 @@ def evaluate(model, examples: Examples, batches: int = EVALUATION_BATCHES) -> di
     return {"mlm_loss": mlm, "nsp_loss": nsp, "nsp_accuracy": hits}
 
 
-def unigram_loss(text: Corpus, examples: Examples, batches: int = EVALUATION_BATCHES) -> float:
+def unigram_loss(text: Corpus, examples: Examples, batches: int) -> float:
     """Loss in nats of guessing masked pieces by their frequency in ``text`` (add-one)."""
     counts = np.bincount(text.pieces, minlength=examples.vocabulary) + 1.0
     logp = np.log(counts / counts.sum())
@@ -474,7 +522,7 @@ class Run:
     under a temporary name first. ``text`` is the key of the text that is trained on: a state
     of another text has other word pieces and is refused. ``start`` is a checkpoint of this
     project whose training goes on, at its full depth (`onward`), without its optimizer's moments,
-    which are not shipped.
+    which are not shipped. A state is carried on only from the same start.
     """
 
     def __init__(
@@ -533,7 +581,7 @@ class Run:
 
     def train(self, train: Corpus, validation: Corpus) -> None:
         """Train until the budget is spent, logging speed and time left."""
-        # Other examples than those that the checkpoint has seen already.
+        # Other examples than those that the checkpoint has seen: no two legs begin at one total.
         fresh = replace(self.plan, seed=self.plan.seed + self.began.get("tokens", 0))
         examples = Examples(train, fresh, self.architecture.vocabulary)
         held_out = held_out_examples(validation, self.plan, self.architecture)
@@ -622,7 +670,8 @@ class Run:
             )
         if state["text"] != self.text:
             raise BertstudyError(
-                f"{self.folder} holds a run on another text, unfinished; --fresh removes it"
+                f"{self.folder} holds a run on another text or from another checkpoint, "
+                "unfinished; --fresh removes it"
             )
         file = self.folder / f"state-{state['sha256'][:16]}.safetensors"
         if not file.exists() or sha256(file.read_bytes()).hexdigest() != state["sha256"]:
@@ -719,7 +768,7 @@ def pretrain(
             train, validation = prepare(edition, corpus, text, start)
             if not resume:  # only now: a corpus that cannot be read must not cost the state
                 _drop_state(work)
-            # The files, not what they are made of: a tokenizer learnt again breaks ties otherwise.
+            # The files, not what they are made of: another version of a library may read otherwise.
             run = Run(edition, work, minutes, device, store.key(file_hashes(text)), start)
             run.train(train, validation)
             export(run, train, validation, text / "tokenizer", out)
@@ -735,7 +784,8 @@ def export(run: Run, train: Corpus, validation: Corpus, tokenizer: Path, out: Pa
     """Write the checkpoint in bf16 with tokenizer, numbers and card; then swap it in."""
     held_out = held_out_examples(validation, run.plan, run.architecture)
     model = run.model.to(torch.bfloat16)
-    scores = evaluate(model.float(), held_out) | {"unigram_loss": unigram_loss(train, held_out)}
+    scores = evaluate(model.float(), held_out, EVALUATION_BATCHES)
+    scores["unigram_loss"] = unigram_loss(train, held_out, EVALUATION_BATCHES)
     numbers = {
         "architecture": asdict(run.architecture),
         "plan": asdict(run.plan),
@@ -769,13 +819,18 @@ def card(numbers: dict) -> str:
     Its ``notes``, added by hand where a run was not as planned, are listed last.
     """
     began = numbers.get("began")
-    before = f"on top of {began['tokens']:,} of checkpoint {began['checkpoint']}" if began else ""
+    before = ""
+    if began:
+        before = (
+            f", on from checkpoint {began['checkpoint']}: {seen(numbers)['tokens']:,} word pieces "
+            f"in all (held-out MLM loss {began['held_out']['mlm_loss']:.3f} before)"
+        )
     notes = "".join(f"- {note}\n" for note in numbers.get("notes", ()))
     a, held, plan = numbers["architecture"], numbers["held_out"], numbers["plan"]
     gain = held["unigram_loss"] - held["mlm_loss"]
     lengths = ", ".join(map(str, (plan["length"], *plan["shorter"])))
     window = plan.get("window", 0)
-    starts = "the checkpoint's" if began else "random vectors"
+    starts = "the checkpoint's own" if began else "random vectors"
     if window:
         starts = f"co-occurrences within {window} pieces"
     growth = ", ".join(f"{layers} from {start:.0%}" for start, layers in plan["growth"])
@@ -791,7 +846,7 @@ study the methods of the book, not for its scores.
 | hidden size, positions | {a["hidden"]}, {a["positions"]} |
 | vocabulary | {a["vocabulary"]} word pieces, lower-cased |
 | text | {numbers["corpus"]["documents"]:,} documents, {numbers["corpus"]["pieces"]:,} word pieces |
-| seen in training | {numbers["tokens"]:,} word pieces in {numbers["steps"]:,} steps {before}|
+| seen in training | {numbers["tokens"]:,} word pieces in {numbers["steps"]:,} steps{before} |
 | word pieces a step | {plan["batch_size"] * plan["length"]:,}, in sequences of {lengths} |
 | NSP negatives from the same document | {plan["near"]:.0%} |
 | word embeddings start from | {starts} |

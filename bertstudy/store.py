@@ -39,6 +39,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from bertstudy import paths
+from bertstudy.errors import BertstudyError
 
 logger = logging.getLogger(__name__)
 
@@ -308,22 +309,6 @@ class Store:
             record = self._train(final, recipe, train)
         return final, record
 
-    def recorded(self, measurement: str) -> list[Record]:
-        """Every shipped record of a measurement that is intact, whatever its recipe."""
-        if self.shipped is None:
-            return []
-        paths_ = sorted((self.shipped / _name(measurement)).glob("*.json"))
-        found = (self._recorded(path, measurement) for path in paths_)
-        return [record for record in found if record is not None]
-
-    def _recorded(self, path: Path, measurement: str) -> Record | None:
-        try:
-            recipe = json.loads(path.read_bytes())["recipe"]
-        except (ValueError, KeyError, TypeError, *NO_FILE) as error:
-            self._warn(path, error)
-            return None
-        return self._intact(path, measurement, recipe, "recorded")
-
     def ship(self, record: Record) -> Path:
         """Write ``record`` among the shipped ones, for review and commit."""
         if self.shipped is None:
@@ -331,6 +316,22 @@ class Store:
         path = self.shipped / _name(record.measurement) / f"{record.key}.json"
         _write(path, record)
         return path
+
+    def recorded(self, measurement: str = "*") -> Iterator[Record]:
+        """Every shipped record, or those of one measurement, by measurement and key.
+
+        Raises:
+            BertstudyError: one is not as it was written.
+        """
+        for path in sorted(self.shipped.glob(f"{measurement}/*.json")) if self.shipped else ():
+            try:
+                body = json.loads(path.read_bytes())
+                found = _read(path, path.parent.name, body["recipe"], "recorded")
+                if path.stem != found.key:
+                    raise ValueError("it has another recipe's name")
+            except (ValueError, KeyError, TypeError) as error:
+                raise BertstudyError(f"the record {path} is damaged: {error}") from error
+            yield found
 
     def _train(
         self, final: Path, recipe: JSON, train: Callable[[Path], Mapping[str, Any]]

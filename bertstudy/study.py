@@ -13,6 +13,7 @@ import yaml
 from bertstudy import encoder, paths, tasks
 from bertstudy.editions import EDITIONS, Edition, edition
 from bertstudy.errors import BertstudyError
+from bertstudy.makers import SCORE, makes
 from bertstudy.store import Record, Store
 from bertstudy.synthetic.tasks import rows as synthetic_rows
 from bertstudy.tasks import Task
@@ -245,6 +246,7 @@ class Study:
             self.store.ship(record)
         return record
 
+    @makes("scores", within=SCORE)
     def scores(self, task: Task, seed: int, start: str = "pretrained") -> Record:
         """Validation scores (×100) of one fine-tuned model beside the majority class's."""
 

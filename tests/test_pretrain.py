@@ -1,8 +1,13 @@
 """Pre-training: what the examples look like, and that a killed run resumes to the bit."""
 
 import json
+import os
 import random
+import subprocess
+import sys
 from dataclasses import replace
+from itertools import combinations, pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +15,13 @@ import torch
 from datasets import Dataset
 from filelock import FileLock
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 from scipy.stats import binomtest
 from transformers import AutoModel, AutoTokenizer
 
-from bertstudy import pretrain
+from bertstudy import editions, pretrain
 from bertstudy.editions import Architecture, Edition, FineTuning, PreTraining
+from bertstudy.encoder import checkpoint_hash
 from bertstudy.errors import BertstudyError
 from bertstudy.pretrain import (
     CLS,
@@ -149,6 +156,38 @@ def test_tokenised_documents_are_the_texts(tmp_path, chunk):
         pieces = text.pieces[text.sentences[index] : text.sentences[index + 1]]
         assert pieces.tolist() == tokenizer(sentence, add_special_tokens=False)["input_ids"]
     assert text.document_of(np.arange(5)).tolist() == [0, 0, 0, 1, 1]
+
+
+def test_a_tokenizer_learnt_in_another_process_has_the_same_bytes(tmp_path):
+    """Many ties: words of random letters, each twice; and two hash seeds."""
+    draw = random.Random(0)
+    words = ["".join(draw.choices("abcdefghij", k=draw.randint(3, 9))) for _ in range(400)]
+    (tmp_path / "texts").write_text("\n".join(words + words[::-1]))
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom bertstudy.editions import Architecture\n"
+        "from bertstudy.pretrain import train_tokenizer\n"
+        "train_tokenizer(Path('texts').read_text().split(), Architecture(1, 1, 8, 150), "
+        "Path(sys.argv[1]))"
+    )
+    for name in ("a", "b"):
+        found = {**os.environ, "PYTHONHASHSEED": str(ord(name))}
+        subprocess.run([sys.executable, "-c", code, name], cwd=tmp_path, env=found, check=True)
+    for name in pretrain.TOKENIZER:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    vocabulary = AutoTokenizer.from_pretrained(tmp_path / "a").get_vocab()
+    assert sorted(vocabulary.values()) == list(range(150)), "no number twice, none left out"
+
+
+def test_the_vocabulary_is_special_tokens_then_letters_then_pieces(tmp_path, monkeypatch):
+    """Of four letters z is the rarest; "tab" is there three times, which is the commonest pair."""
+    monkeypatch.setattr(pretrain, "ALPHABET", 3)
+    train_tokenizer(["Tab tab bat", "abz tab"], replace(SHAPE, vocabulary=12), tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    pieces = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
+    assert pieces[:5] == pretrain.SPECIAL
+    assert pieces[5:11] == ["a", "b", "t", "##a", "##b", "##t"]
+    assert pieces[11:] == ["##ab"]
+    assert set(tokenizer.all_special_tokens) == set(pretrain.SPECIAL)
 
 
 # Examples -----------------------------------------------------------------------------------------
@@ -542,6 +581,175 @@ def test_the_card_and_the_numbers_say_what_was_done(home):
     work = home / "home" / "build" / "pretrain" / "tiny"
     assert not list(work.glob("state*")), "a finished run leaves no state behind"
     assert not list(home.glob("*.part"))
+
+
+# Carrying a checkpoint on ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def first(home):
+    """A finished checkpoint."""
+    return pretrain.pretrain(edition(GROWING), out=home / "first", device="cpu")
+
+
+def continued(first, out, plan=GROWING):
+    return pretrain.pretrain(edition(plan), out=out, device="cpu", start=first)
+
+
+def test_going_on_starts_from_the_checkpoints_own_weights_and_scores(home, first):
+    going = Run(edition(GROWING), home, None, "cpu", start=first)
+    shipped = load_file(first / "model.safetensors")
+    assert shipped
+    assert all(torch.equal(weights(going)[n], t.float()) for n, t in shipped.items())
+    assert going.model.bert.embeddings.word_embeddings.weight is (
+        going.model.cls.predictions.decoder.weight
+    )
+    _, validation = prepare(edition(GROWING), None, home / "text", first)
+    found = pretrain.evaluate(
+        going.model, held_out_examples(validation, GROWING, SHAPE), pretrain.EVALUATION_BATCHES
+    )
+    before = json.loads((first / "training.json").read_text())["held_out"]
+    assert found == pytest.approx({name: before[name] for name in found}, abs=6e-5)
+
+
+def test_going_on_trains_without_dropout_growth_or_counts(home, first):
+    going = Run(edition(replace(GROWING, window=2, onward_rate=3e-4)), home, None, "cpu", "", first)
+    assert going.model.training
+    assert {m.p for m in going.model.modules() if isinstance(m, torch.nn.Dropout)} == {0.0}
+    assert {m.dropout.p for m in going.model.modules() if hasattr(m, "layer_idx")} == {0.0}
+    assert (going.plan.growth, going.plan.window, going.plan.learning_rate) == ((), 0, 3e-4)
+    assert going.model.config.num_hidden_layers == 2
+
+
+def test_the_tokenizer_is_the_checkpoints_byte_for_byte(home, first, monkeypatch):
+    monkeypatch.setattr(pretrain, "train_tokenizer", lambda *_: pytest.fail("learnt again"))
+    out = continued(first, home / "second")
+    for name in pretrain.TOKENIZER:
+        assert (out / name).read_bytes() == (first / name).read_bytes()
+
+
+def test_what_went_before_is_in_the_numbers_and_on_the_card(home, first):
+    second = continued(first, home / "second")
+    third = continued(second, third_in := home / "third")
+    read = [json.loads((f / "training.json").read_text()) for f in (first, second, third)]
+    assert third == third_in
+    assert read[0]["began"] == {}
+    for leg, (before, numbers) in enumerate(pairwise(read), start=1):
+        assert (numbers["tokens"], numbers["steps"]) == (GROWING.tokens, 12), "this run's own"
+        began = numbers["began"]
+        assert (began["tokens"], began["steps"]) == (leg * GROWING.tokens, leg * 12)
+        assert began["held_out"] == before["held_out"]
+    assert read[2]["began"]["checkpoint"] == checkpoint_hash(str(second))
+    assert read[2]["began"]["seconds"] == pytest.approx(sum(r["seconds"] for r in read[:2]))
+    card = (third / "README.md").read_text()
+    assert "from 100%" not in card
+    assert (
+        f"| seen in training | 1,536 word pieces in 12 steps, on from checkpoint "
+        f"{checkpoint_hash(str(second))}: 4,608 word pieces in all (held-out MLM loss "
+        f"{read[1]['held_out']['mlm_loss']:.3f} before) |\n" in card
+    )
+    assert "| word embeddings start from | the checkpoint's own |" in card
+    assert "1,536 word pieces in 12 steps |\n" in (first / "README.md").read_text()
+
+
+def test_a_checkpoint_made_before_runs_could_go_on_can_be_carried_on(home, first):
+    file = first / "training.json"
+    numbers = json.loads(file.read_text())
+    del numbers["began"]
+    file.write_text(json.dumps(numbers))
+    assert pretrain.card(numbers) == (first / "README.md").read_text()
+    assert pretrain.began_from(first, SHAPE)["tokens"] == GROWING.tokens
+
+
+def test_the_shipped_checkpoints_can_be_carried_on():
+    for name in ("mini", "small"):
+        chosen = editions.edition(name)
+        began = pretrain.began_from(Path(chosen.checkpoint), chosen.architecture)
+        assert began["tokens"] > 1e6
+
+
+def test_no_leg_sees_the_batches_of_another(home, first):
+    starts, seen = [None, first, continued(first, home / "second")], []
+    for number, start in enumerate(starts):
+        (home / str(number)).mkdir()
+        leg = Run(edition(), home / str(number), None, "cpu", start=start)
+        leg._one_step = lambda examples, leg=leg: kept(leg, examples)
+
+        def kept(leg, examples):
+            seen.append(examples.batch(leg.step, 8)["input_ids"])
+            leg.step, leg.tokens = leg.step + 1, leg.tokens + seen[-1].numel()
+            return torch.zeros(())
+
+        leg.train(corpus(), corpus(seed=1))
+    assert len(seen) == 3 * 12
+    assert not any(torch.equal(a, b) for a, b in combinations(seen, 2))
+
+
+@pytest.mark.usefixtures("saves_every_step")
+@pytest.mark.parametrize("stop", [1, 8])
+def test_a_killed_run_that_goes_on_resumes_to_the_same_bits(home, first, stop):
+    whole = run(home / "whole", start=first)
+    run(home / "killed", stop=stop, start=first)
+    resumed = run(home / "killed", start=first)
+    assert resumed.step == whole.step == 12
+    assert all(torch.equal(t, weights(resumed)[n]) for n, t in weights(whole).items())
+    assert not all(torch.equal(t, weights(run(home / "a"))[n]) for n, t in weights(whole).items())
+
+
+@pytest.mark.usefixtures("saves_every_step")
+def test_states_of_a_fresh_run_and_of_one_that_goes_on_are_not_confused(home, first):
+    """`PLAN` is the same onward, so nothing but the start tells them apart."""
+    assert pretrain.onward(PLAN) == PLAN
+    second = continued(first, home / "second")
+    run(home / "fresh", stop=3)
+    run(home / "on", stop=3, start=first)
+    for folder, start in (("fresh", first), ("on", None), ("on", second)):
+        with pytest.raises(BertstudyError, match="from another checkpoint, unfinished; --fresh"):
+            Run(edition(), home / folder, None, "cpu", start=start)
+    assert Run(edition(), home / "fresh", None, "cpu").step == 3
+    assert Run(edition(), home / "on", None, "cpu", start=first).step == 3
+
+
+OTHER = {"architecture": vars(replace(SHAPE, hidden=16, heads=4)), "held_out": {}}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        *(
+            ("training.json", text, "is not a checkpoint of ours: it has no whole training.json")
+            for text in (None, "{", "[]", "{}")
+        ),
+        ("model.safetensors", None, "is not a whole checkpoint: no model.safetensors in it"),
+        ("tokenizer.json", None, "is not a whole checkpoint: no tokenizer.json in it"),
+        (
+            "training.json",
+            json.dumps(OTHER | {"tokens": 1, "steps": 1, "seconds": 1}),
+            "has not the edition's shape: heads 4, not 2, hidden 16, not 8",
+        ),
+    ],
+)
+def test_a_start_that_cannot_be_carried_on_is_refused_before_work(
+    home, first, monkeypatch, name, content, message
+):
+    (first / name).unlink()
+    if content is not None:
+        (first / name).write_text(content)
+    monkeypatch.setattr(pretrain, "prepare", lambda *_: pytest.fail("work started"))
+    with pytest.raises(BertstudyError) as refused:
+        continued(first, home / "second")
+    assert str(refused.value) == f"--start {first} {message}"
+    assert not (home / "second").exists()
+
+
+def test_a_checkpoint_may_be_replaced_by_what_it_became(home, first):
+    before = checkpoint_hash(str(first))
+    assert continued(first, first) == first
+    numbers = json.loads((first / "training.json").read_text())
+    assert numbers["began"]["checkpoint"] == before != checkpoint_hash(str(first))
+
+
+# Refusals -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["thesis.txt", "folder/thesis.txt"])

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bertstudy.errors import BertstudyError
 from bertstudy.store import DamagedResult, Store, canonical, key
 
 RECIPE = {"task": "rte", "seed": 3, "rate": 2e-5}
@@ -289,16 +290,18 @@ def test_recorded_finds_what_was_shipped_whatever_its_recipe(store):
     made = [store.measure("scores", {"seed": n}, lambda n=n: {"score": n}) for n in range(3)]
     for record in made[:2]:
         store.ship(record)
-    found = store.recorded("scores")
+    store.ship(store.measure("words", {}, lambda: {"score": 9}))
+    found = list(store.recorded("scores"))
     assert {r.values["score"] for r in found} == {0, 1}
     assert {r.origin for r in found} == {"recorded"}
-    assert store.recorded("other") == []
-    assert Store(store.folder).recorded("scores") == []
+    assert len(list(store.recorded())) == 3
+    assert list(store.recorded("other")) == []
+    assert list(Store(store.folder).recorded("scores")) == []
 
 
 @pytest.mark.parametrize("damage", [lambda text: text[: len(text) // 2], lambda _: "[]"])
-def test_recorded_leaves_out_what_is_damaged(store, damage):
+def test_a_damaged_record_is_an_error_where_all_are_asked_for(store, damage):
     path = store.ship(store.measure("scores", RECIPE, lambda: {"score": 1}))
     path.write_text(damage(path.read_text()))
-    with pytest.warns(DamagedResult):
-        assert store.recorded("scores") == []
+    with pytest.raises(BertstudyError, match="is damaged"):
+        list(store.recorded("scores"))

@@ -31,6 +31,7 @@ from bertstudy.encoder import (
     predict,
 )
 from bertstudy.errors import BertstudyError
+from bertstudy.makers import SCORE, makes
 from bertstudy.store import Record
 from bertstudy.streaming import EXAMPLES, sample
 from bertstudy.tasks import Task
@@ -44,6 +45,7 @@ PADDED = 200  # word pieces to which the released notebook pads every input
 EXAMPLES_PADDED = 200  # of those compared so: padding is most of the work
 UNTRAINED_HEADS = 5  # drawn for each seed of fine-tuning: one alone scores anything near chance
 LAST = 2  # layers that the paper calls the last
+COSINE = 0.1  # how far a mean cosine may be from a recorded one
 VERSION = 1  # of the measurements here; raise it when the meaning of a value changes
 # Weights of one layer-by-head stack of maps of one batch: 64 MB, and 2 GB on a GPU.
 WEIGHTS = {"cpu": 16_000_000, "cuda": 500_000_000}
@@ -124,6 +126,7 @@ def _unit(probs: Tensor, counted: Tensor) -> Tensor:
 # Measuring ------------------------------------------------------------------------------------
 
 
+@makes("attention_change", within=COSINE, padded=lambda facts: facts["padded_to"] is not None)
 def change(
     study: "Study", task: Task, seed: int, start: str = "pretrained", padded: bool = False
 ) -> Record:
@@ -148,6 +151,7 @@ def change(
     return study.measure("attention_change", task, seed, compute, start, **recipe)
 
 
+@makes("attention_between_seeds", within=COSINE)
 def between_seeds(study: "Study", task: Task, seed: int, other: int) -> Record:
     """Maps of two fine-tuned models of other seeds; values as those of `change`."""
 
@@ -158,6 +162,7 @@ def between_seeds(study: "Study", task: Task, seed: int, other: int) -> Record:
     return study.measure("attention_between_seeds", task, seed, compute, **recipe)
 
 
+@makes("untrained_head", within=SCORE)
 def untrained(study: "Study", task: Task, seed: int) -> Record:
     """Scores (×100) of the pre-trained encoder under heads that nobody has trained.
 

@@ -17,6 +17,7 @@ import pandas as pd
 from bertstudy.ablation import Sweep, disable_each
 from bertstudy.attention import DISABLINGS
 from bertstudy.encoder import Encoded
+from bertstudy.makers import PART, makes
 from bertstudy.store import Record
 from bertstudy.tasks import Task, score
 
@@ -33,6 +34,7 @@ VERSION = 1  # of the measurement; raise it when the meaning of a value changes
 # Measuring ----------------------------------------------------------------------------------
 
 
+@makes("disabling", within=PART)
 def disabling(study: "Study", task: Task, seed: int, kind: str = "uniform") -> Record:
     """Scores (×100) of one fine-tuned model with every head and every layer disabled in turn.
 

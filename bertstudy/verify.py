@@ -1,0 +1,125 @@
+"""Recorded results made again: do they still say the same?
+
+A record stands in the book for a run that making the book does not repeat. A few of them, chosen
+at random, are computed with the code of today and compared. What was fine-tuned on this machine
+is used; what was not is fine-tuned now.
+"""
+
+import importlib
+import pkgutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bertstudy import calibration, papers
+from bertstudy.editions import Edition
+from bertstudy.makers import maker
+from bertstudy.store import JSON, Record, Store
+from bertstudy.study import Study
+
+AT_MOST = 30.0  # seconds that the recording of a result may have taken, for it to be chosen
+
+
+class _Afresh(Store):
+    """Models as they are in the store; records neither looked up nor kept."""
+
+    def measure(self, *asked: Any) -> Record:
+        with tempfile.TemporaryDirectory() as folder:
+            return Store(Path(folder)).measure(*asked)
+
+
+def opened(edition: Edition) -> Study:
+    """The edition's own study, in which every measurement is computed."""
+    for module in (calibration, *pkgutil.walk_packages(papers.__path__, f"{papers.__name__}.")):
+        importlib.import_module(getattr(module, "__name__", None) or module.name)
+    study = Study(edition, edition.tasks, edition.seeds)
+    study.store = _Afresh(study.store.folder, study.store.shipped)
+    study.recording = False
+    return study
+
+
+def chosen(study: Study, seed: int) -> list[Record]:
+    """Every recorded result that may be made again, in an order drawn by ``seed``.
+
+    Those of the edition's own tasks, whose data the book prepares anyway, that cost little.
+
+    Raises:
+        BertstudyError: a record is damaged, or no function makes its kind.
+    """
+    found = []
+    for record in study.store.recorded():
+        maker(record.measurement)
+        task = record.recipe.get("model", record.recipe)["task"]
+        if task in study.edition.tasks and record.provenance["seconds"] <= AT_MOST:
+            found.append(record)
+    order = np.random.default_rng(seed).permutation(len(found))
+    return [found[index] for index in order]
+
+
+def verify(
+    study: Study, count: int, seed: int, seconds: float
+) -> Iterator[tuple[Record, str | None]]:
+    """Recorded results and, for each, how it differs from what is made now; None if it does not.
+
+    Args:
+        count: results at most.
+        seconds: none is begun after this time.
+    """
+    begun = time.monotonic()
+    for record in chosen(study, seed)[:count]:
+        if time.monotonic() - begun > seconds:
+            return
+        made = maker(record.measurement).again(study, record)
+        yield record, difference(record, made)
+
+
+def difference(recorded: Record, made: Record) -> str | None:
+    """What tells two records apart, in words; None if nothing does.
+
+    Text and counts must agree. Measured numbers may differ as far as their maker allows: other
+    processors round otherwise, and fine-tuning carries that on.
+    """
+    if made.recipe != recorded.recipe:
+        names = sorted(
+            name
+            for name in recorded.recipe.keys() | made.recipe.keys()
+            if recorded.recipe.get(name) != made.recipe.get(name)
+        )
+        return f"today's code has another recipe ({', '.join(names)}): record it anew"
+    within = maker(recorded.measurement).within
+    before, now = (dict(_leaves(r.values)) for r in (recorded, made))
+    if before.keys() != now.keys():
+        return f"it holds other values: {', '.join(sorted(before.keys() ^ now.keys())[:3])}"
+    apart = {name: _distance(before[name], now[name]) for name in before}
+    worst = max(apart, key=apart.__getitem__)
+    if apart[worst] <= within:
+        return None
+    return f"{worst} is {now[worst]}, recorded {before[worst]} (allowed: {within:g} apart)"
+
+
+def _leaves(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
+    """Every number and text of plain JSON, by its place."""
+    if isinstance(value, Mapping | list):
+        items = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for name, item in items:
+            yield from _leaves(item, f"{where}.{name}" if where else str(name))
+    else:
+        yield where, value
+
+
+def _distance(before: Any, now: Any) -> float:
+    if isinstance(before, float) and isinstance(now, float | int):
+        return abs(before - now)
+    return 0.0 if before == now else float("inf")
+
+
+def label(record: Record) -> str:
+    """A record in few words."""
+    facts: JSON = record.recipe | record.recipe.get("model", {})
+    skipped = ("model", "checkpoint", "settings", "train", "validation", "version", "data")
+    told = [f"{n} {v}" for n, v in facts.items() if n not in (*skipped, "training_version")]
+    return f"{record.measurement}: {', '.join(sorted(told, reverse=True))}"
