@@ -245,6 +245,29 @@ class Study:
             self.store.ship(record)
         return record
 
+    def measure_encoder(
+        self,
+        measurement: str,
+        data: Mapping[str, Any],
+        compute: Callable[["PreTrainedModel"], Mapping[str, Any]],
+        **parameters: Any,
+    ) -> Record:
+        """One record about the pre-trained encoder alone, whatever is fine-tuned from it.
+
+        Args:
+            data: what it reads, for the recipe: a name and a fingerprint, plain JSON.
+            compute: from the encoder to plain JSON values.
+            parameters: what else the values depend on, the measurement's version included.
+        """
+        recipe = {"checkpoint": self.checkpoint_hash, "data": data, **parameters}
+        load = encoder.load_encoder
+        record = self.store.measure(
+            measurement, recipe, lambda: compute(load(self.edition.checkpoint))
+        )
+        if self.recording:
+            self.store.ship(record)
+        return record
+
     def scores(self, task: Task, seed: int, start: str = "pretrained") -> Record:
         """Validation scores (×100) of one fine-tuned model beside the majority class's."""
 
