@@ -135,10 +135,11 @@ def measured(
     ]
 
     def prepare(rows: np.ndarray, length: int) -> Gold:
+        own, drawn = [marks[row] for row in rows], [words[row] for row in rows]
         made = {
-            "marks": _marks([marks[row] for row in rows], length),
-            "words": _marks([[words[row]] for row in rows], length)[:, 0],
-            "weights": _weights([marks[row] for row in rows], [len(words[r]) for r in rows], length),
+            "marks": _marks(own, length),
+            "words": _marks([[places] for places in drawn], length)[:, 0],
+            "weights": _weights(own, [len(places) for places in drawn], length),
         }
         if reading.has_tree:
             made["pairs"] = _pairs([pairs[row] for row in rows], length)
@@ -156,9 +157,7 @@ def _marks(places: Sequence[Sequence[Sequence[int]]], length: int) -> Tensor:
     return found
 
 
-def _weights(
-    marks: Sequence[Sequence[Sequence[int]]], words: Sequence[int], length: int
-) -> Tensor:
+def _weights(marks: Sequence[Sequence[Sequence[int]]], words: Sequence[int], length: int) -> Tensor:
     """Chance that each rank among the words, lowest first, is the largest of those drawn.
 
     ``[example, feature, rank]``; NaN where nothing is drawn, or there is no word to draw.
