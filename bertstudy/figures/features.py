@@ -40,18 +40,19 @@ def _by_reading(table: pd.DataFrame) -> list[pd.DataFrame]:
 def special_heads(scores: pd.DataFrame) -> Figure:
     """Figure 6: scores of [SEP] (above) and [CLS] (below), layers by heads; a column a reading.
 
-    Mean over examples and seeds, one scale for all.
+    Mean over examples and seeds. Each reading has its scale: the longer its inputs, the less a
+    token can receive.
 
     Args:
         scores: as from `papers.secrets.features.scores`.
     """
-    return _grids(scores, list(reversed(SPECIALS)), "score", "mean attention received")
+    return _grids(scores, list(reversed(SPECIALS)), "score", "attention received")
 
 
 def word_heads(scores: pd.DataFrame) -> Figure:
     """Figure 6 for kinds of words, minus the null: a row a kind, a column a reading."""
     words = [kind for kind in _order(shown(scores)) if kind not in SPECIALS]
-    return _grids(scores, words, "above", "attention received, minus as many random words'")
+    return _grids(scores, words, "above", "minus as many random words'")
 
 
 def _grids(scores: pd.DataFrame, kinds: Sequence[str], value: str, label: str) -> Figure:
@@ -65,25 +66,24 @@ def _grids(scores: pd.DataFrame, kinds: Sequence[str], value: str, label: str) -
         for kind in kinds
         for column, rows in enumerate(readings)
     }
-    reach = max(float(grid.abs().to_numpy().max()) for grid in grids.values() if grid.size)
-    drawn = None
+    for column, rows in enumerate(readings):
+        reach = max(float(grids[kind, column].abs().max(axis=None)) for kind in kinds
+                    if grids[kind, column].size)  # fmt: skip
+        line = [axes[row][column] for row in range(len(kinds))]
+        line[0].set_title(_title(rows), fontsize=9)
+        for axis, kind in zip(line, kinds, strict=True):
+            if not grids[kind, column].size:
+                _empty(axis, f"no {kind} known in it")
+                continue
+            head_grid(axis, grids[kind, column], **_colours(value, reach))
+            axis.tick_params(labelsize=6)
+            drawn = axis.collections[0]
+            axis.set_xlabel("head (1-based)" if kind == kinds[-1] else "")
+            axis.set_ylabel("" if column else "layer (1-based)")
+        bar = figure.colorbar(drawn, ax=line, label=label, location="bottom", shrink=0.9)
+        bar.ax.tick_params(labelsize=7)
     for row, kind in enumerate(kinds):
-        for column, rows in enumerate(readings):
-            axis, grid = axes[row][column], grids[kind, column]
-            if not grid.size:
-                _empty(axis, f"no {kind} in it")
-            else:
-                head_grid(axis, grid, **_colours(value, reach))
-                axis.tick_params(labelsize=6)
-                drawn = axis
-            _outer_labels(axis, row == len(kinds) - 1, column == 0)
-            if row == 0:
-                axis.set_title(_title(rows), fontsize=9)
-            if column == 0:
-                axis.set_ylabel(f"{kind}\nlayer (1-based)")
-    figure.colorbar(
-        drawn.collections[0], ax=[a for line in axes for a in line], label=label, shrink=0.6
-    )
+        axes[row][0].set_ylabel(f"{kind}\n{axes[row][0].get_ylabel()}")
     return figure
 
 
@@ -101,16 +101,11 @@ def _empty(axis: Axes, said: str) -> None:
     axis.set_box_aspect(1)
 
 
-def _outer_labels(axis: Axes, is_last_row: bool, is_first_column: bool) -> None:
-    axis.set_xlabel("head (1-based)" if is_last_row else "")
-    axis.set_ylabel("layer (1-based)" if is_first_column else "")
-
-
 def against_null(scores: pd.DataFrame) -> Figure:
     """Each kind's score, mean over all heads, beside its null: seeds, mean, 95 % interval."""
     figure, axes = _beside_null(scores)
     for axis in axes:
-        axis.set(xlabel="attention received, mean over heads", xlim=(0, None))
+        axis.set(xlabel="attention received", xlim=(0, None))
     return figure
 
 

@@ -6,7 +6,7 @@ special tokens. A corpus with gold annotation stands beside the tasks: the treeb
 that has one, or the stories of the synthetic world.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -119,7 +119,7 @@ def of_task(study: "Study", task: Task) -> Reading:
             every = synthetic_texts(task.name, task.validation)
             texts = [every[index] for index in own["idx"]]
         else:
-            annotate = (lambda some: map(by_form, some)) if annotation == FORMS else spacy_texts
+            annotate = _annotator(annotation)
             columns = [list(annotate(list(own[column]))) for column in task.texts]
             texts = list(zip(*columns, strict=True))
         return texts, study.encoded(task, "validation").take(chosen)
@@ -127,6 +127,38 @@ def of_task(study: "Study", task: Task) -> Reading:
     length = study.edition.recipe(task.name).max_length
     found = tasks.fingerprint(rows, task)
     return Reading(task.name, False, annotation, found, length, make, study)
+
+
+def examples(reading: Reading, count: int, longest: int) -> list[Aligned]:
+    """A few inputs for explorers, those with most kinds of token first.
+
+    Of the reading where the texts are this project's own (synthetic English), else sentences of
+    our own, with the annotation that the reading's task gets: no data set's are published.
+
+    Args:
+        longest: word pieces of an example, specials included.
+    """
+    study = reading.study
+    if study.edition.source == "synthetic":
+        own = reading.inputs[1]
+    else:
+        (task, *_) = [t for t in study.tasks if t.name == reading.name] or study.tasks
+        annotate = _annotator(_annotation(study.edition.source))
+        texts = [texts for texts, _ in study.examples(task, count, longest)]
+        own = align(study.tokenizer, [tuple(annotate(list(one))) for one in texts], longest)
+    fitting = [one for one in own if len(one.ids) <= longest]
+    return sorted(fitting, key=lambda one: -len(kinds(one)))[:count]
+
+
+def kinds(example: Aligned) -> dict[str, tuple[int, ...]]:
+    """The kinds of token that are known of an example and occur in it, with their places."""
+    told = [name for name in FEATURES if all(text.tells(name) for text in example.texts)]
+    places = {name: example.where(name) for name in (*SPECIALS, *told)}
+    return {name: found for name, found in places.items() if found}
+
+
+def _annotator(annotation: str) -> Callable[[list[str]], Iterable[Annotated]]:
+    return spacy_texts if annotation != FORMS else lambda texts: map(by_form, texts)
 
 
 def _annotation(source: str) -> str:

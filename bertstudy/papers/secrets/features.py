@@ -41,9 +41,9 @@ def described(record: Record) -> dict[str, Any]:
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows that a figure shows: fine-tuned models, and the encoder on what none of them read."""
-    read = set(table.loc[table["model"] == "fine-tuned", "data"])
-    return table[(table["model"] == "fine-tuned") | ~table["data"].isin(read)]
+    """Rows that a figure shows: fine-tuned models, then the encoder on what none of them read."""
+    tuned = table["model"] == "fine-tuned"
+    return pd.concat([table[tuned], table[~table["data"].isin(set(table.loc[tuned, "data"]))]])
 
 
 # Tables -------------------------------------------------------------------------------------------
