@@ -109,6 +109,26 @@ def counts(records: Sequence[Record]) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values()))
 
 
+def beyond_chance(table: pd.DataFrame) -> pd.DataFrame:
+    """What the null leaves of each kind's score: one row a reading and kind.
+
+    Args:
+        table: as from `scores`.
+
+    Returns:
+        Columns ``reading kind``, ``score`` and ``null``, means over heads and seeds; ``score
+        minus null`` with its 95 % interval over seeds as text; ``heads above their null (%)``.
+    """
+    rows = []
+    for (reading, kind), own in shown(table).groupby(["reading", "feature"], sort=False):
+        by_seed = own.groupby("seed")["above"].mean()
+        row = {"reading": reading, "kind": kind, "score": own["score"].mean()}
+        row |= {"null": own["null"].mean(), "score minus null": _said(by_seed.to_numpy())}
+        heads = own.groupby(["layer", "head"])["above"].mean()
+        rows.append(row | {"heads above their null (%)": f"{100 * (heads > 0).mean():.0f}"})
+    return pd.DataFrame(rows)
+
+
 def rises(records: Sequence[Record]) -> pd.DataFrame:
     """The head whose attention to a kind rises most with fine-tuning, and as much of chance.
 

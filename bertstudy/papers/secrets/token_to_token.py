@@ -192,8 +192,13 @@ def quantities(records: Sequence[Record]) -> pd.DataFrame:
     return features.quantities(records, QUANTITIES)
 
 
-def strongest_link(table: pd.DataFrame, reading: str, relation: str) -> tuple[int, int]:
-    """0-based layer and head with most attention between linked words, mean over seeds."""
-    own = table[(table["reading"] == reading) & (table["relation"] == relation)]
+def strongest_link(table: pd.DataFrame, relation: str) -> tuple[int, int]:
+    """0-based layer and head with most attention between linked words, mean over all models.
+
+    The first head where no input has the relation.
+    """
+    own = table[table["relation"] == relation] if len(table) else table
+    if own.empty:
+        return 0, 0
     layer, head = own.groupby(["layer", "head"])["score"].mean().idxmax()
     return int(layer), int(head)
