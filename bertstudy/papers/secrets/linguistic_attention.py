@@ -325,7 +325,7 @@ def summary(found: Mapping[str, np.ndarray], reading: Reading) -> dict[str, Any]
 
 def mean(values: np.ndarray) -> list[Any] | None:
     """Mean over the examples that have a value, to five decimals; None if none has."""
-    there = ~np.isnan(values).reshape(len(values), -1)[:, 0]
+    there = ~np.isnan(values).any(axis=tuple(range(1, values.ndim)))
     if not there.any():
         return None
     return values[there].mean(0, dtype=np.float64).round(5).tolist()
