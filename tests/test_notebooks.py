@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = {  # what it measures beside scores, and how many figures it has
     "secrets/4-3-change-after-fine-tuning": ("attention_change", 3),
     "secrets/4-4-features": ("linguistic_attention", 4),
-    "secrets/4-5-token-to-token": ("linguistic_attention", 1),  # no tree: no relation to draw
+    "secrets/4-5-token-to-token": ("linguistic_attention", 3),
 }
 
 
@@ -37,7 +37,13 @@ def home(tmp_path_factory):
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_runs_on_plain_papermill(name, home):
     out = home / f"{name.replace('/', '-')}.ipynb"
-    command = [sys.executable, "-m", "papermill", str(ROOT / "notebooks" / f"{name}.ipynb"), str(out)]
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        str(ROOT / "notebooks" / f"{name}.ipynb"),
+        str(out),
+    ]
     chosen = {"source": str(home / "hub"), "task": "rte", "seeds": "1"}
     command += [word for key, value in chosen.items() for word in ("-p", key, value)]
     env = os.environ | {"BERTSTUDY_HOME": str(home), "OMP_NUM_THREADS": "1"}

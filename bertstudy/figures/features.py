@@ -182,6 +182,8 @@ def diagonals(links: pd.DataFrame) -> Figure:
     """
     own = shown(links)
     groups = [rows for _, rows in own.groupby(["reading", "relation"], sort=False)]
+    if not groups:
+        return _nothing()
     figure, axes = panels(len(groups), 2.9, 3.0)
     for axis, rows in zip(axes, groups, strict=True):
         heads = rows.groupby(["layer", "head"])[["score", "null", "neighbours"]].mean()
@@ -206,6 +208,8 @@ def coincidence(table: pd.DataFrame) -> Figure:
     """
     keys = ["relation", "reading"]
     groups = list(table.groupby(keys, sort=False))
+    if not groups:
+        return _nothing()
     figure, (axis,) = panels(1, 7.0, 0.7 * len(groups) + 1.6)
     styles = zip(CHOICES, (DARK, BASELINE, LIGHT), ("o", "s", "D"), (0.2, 0, -0.2), strict=True)
     for key, color, marker, offset in styles:
@@ -220,6 +224,14 @@ def coincidence(table: pd.DataFrame) -> Figure:
     handles, labels = axis.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", fontsize=8, frameon=False,
                   title="five heads chosen by", title_fontsize=8)  # fmt: skip
+    return figure
+
+
+def _nothing() -> Figure:
+    """Where no reading has a tree: said, rather than an empty place on the page."""
+    figure, (axis,) = panels(1, 4.0, 1.0)
+    _empty(axis, "no tree is known of these texts: no relation to show")
+    axis.set_box_aspect(None)
     return figure
 
 

@@ -15,6 +15,21 @@ from bertstudy.papers.secrets.features import described
 from bertstudy.papers.secrets.linguistic_attention import RELATIONS
 from bertstudy.store import Record
 
+LINKS = [
+    "data",
+    "task",
+    "seed",
+    "model",
+    "reading",
+    "origin",
+    "relation",
+    "layer",
+    "head",
+    "score",
+    "null",
+    "above",
+    "neighbours",
+]
 BEST = 5  # heads with most attention between linked words, held to be those of the relation
 CHOICES = {  # by what they are chosen, as a page names it
     "score": "attention between the two words",
@@ -48,8 +63,8 @@ def last_layer(records: Sequence[Record]) -> pd.DataFrame:
 def links(records: Sequence[Record]) -> pd.DataFrame:
     """Attention between linked words beside how diagonal a head is, one row a head.
 
-    Columns ``data task seed model reading origin relation layer head score null above
-    neighbours``; ``neighbours`` is the attention to the previous and the next token together.
+    Columns `LINKS`; ``neighbours`` is the attention to the previous and the next token together.
+    No row where no tree is known.
     """
     rows = []
     for record in records:
@@ -66,7 +81,7 @@ def links(records: Sequence[Record]) -> pd.DataFrame:
                 | {"neighbours": diagonal[layer, head]}
                 for layer, head in np.ndindex(diagonal.shape)
             ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=LINKS)
 
 
 def counts(records: Sequence[Record]) -> pd.DataFrame:
@@ -105,7 +120,9 @@ def coincidence(table: pd.DataFrame) -> pd.DataFrame:
             | {"shared": len(heads & best["score"])}
             for key, heads in best.items()
         ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        rows, columns=["reading", "relation", "seed", "chosen_by", "diagonal", "shared"]
+    )
 
 
 def coincidence_summary(table: pd.DataFrame) -> pd.DataFrame:
@@ -168,7 +185,7 @@ def _diagonal(records: Sequence[Record], relation: str) -> np.ndarray:
 
     def minus_all(record: Record) -> float:
         table = links([record])
-        if table.empty or relation not in set(table["relation"]):
+        if relation not in set(table["relation"]):
             return float("nan")
         own = coincidence(table[table["relation"] == relation])
         return float(own.loc[own["chosen_by"] == "score", "diagonal"].item())
@@ -197,7 +214,7 @@ def strongest_link(table: pd.DataFrame, relation: str) -> tuple[int, int]:
 
     The first head where no input has the relation.
     """
-    own = table[table["relation"] == relation] if len(table) else table
+    own = table[table["relation"] == relation]
     if own.empty:
         return 0, 0
     layer, head = own.groupby(["layer", "head"])["score"].mean().idxmax()
