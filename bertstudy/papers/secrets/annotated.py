@@ -8,7 +8,7 @@ that has one, or the stories of the synthetic world.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -101,10 +101,11 @@ class Reading:
         return encoded, aligned
 
 
-def readings(study: "Study") -> list[Reading]:
+@lru_cache(maxsize=1)  # a page's figures and its explorer read the same texts
+def readings(study: "Study") -> tuple[Reading, ...]:
     """One for each task of the study, and the corpus if the source has one."""
-    corpus = _corpus(study)
-    return [*(of_task(study, task) for task in study.tasks), *([corpus] if corpus else [])]
+    own, corpus = (of_task(study, task) for task in study.tasks), _corpus(study)
+    return (*own, *([corpus] if corpus else []))
 
 
 def of_task(study: "Study", task: Task) -> Reading:

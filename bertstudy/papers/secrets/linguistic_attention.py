@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from bertstudy.study import Study
+    from bertstudy.tasks import Task
 
 MEASUREMENT = "linguistic_attention"
 RISES = ("noun", "object", "negation")  # kinds whose rise §4.4 reports: kept by halves too
@@ -246,11 +247,8 @@ def of_encoder(study: "Study", reading: Reading) -> Record:
     )
 
 
-def of_model(study: "Study", reading: Reading, name: str, seed: int) -> Record:
-    """What the heads of one fine-tuned model attend to.
-
-    Args:
-        name: of the task that it was fine-tuned on.
+def of_model(study: "Study", reading: Reading, task: "Task", seed: int) -> Record:
+    """What the heads of a model attend to that was fine-tuned on a task.
 
     Values:
         ``examples``; ``features``, by name ``examples`` and ``tokens`` that have it and, where
@@ -260,7 +258,6 @@ def of_model(study: "Study", reading: Reading, name: str, seed: int) -> Record:
         ``relations``, by name ``examples`` and ``pairs`` of word pieces and the means ``score``
         and ``null [layer][head]``; ``neighbours [layer][head]``.
     """
-    (task,) = (task for task in study.tasks if task.name == name)
     return study.measure(
         MEASUREMENT,
         task,
@@ -286,7 +283,7 @@ def records(study: "Study") -> list[Record]:
     untagged = not all(reading.has_tree for reading in every)
     for task in study.tasks:
         read = [r for r in every if r.name == task.name or (r.is_corpus and untagged)]
-        made += [of_model(study, r, task.name, seed) for seed in study.seeds for r in read]
+        made += [of_model(study, r, task, seed) for seed in study.seeds for r in read]
     return made
 
 
