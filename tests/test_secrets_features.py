@@ -316,12 +316,12 @@ def test_a_treebank_beside_an_untagged_task_is_read_by_all_models(opened, tmp_pa
     records = linguistic_attention.records(opened)
     own = [features.described(r)["reading"] for r in records]
     assert own == ["rte, pre-trained", "en_tiny, pre-trained"] + [
-        "RTE", "en_tiny read by RTE's model",
+        "RTE", "en_tiny, tuned on RTE",
     ] * 2  # fmt: skip
     assert set(records[1].values["features"]) == set(KINDS)
     assert len(features.quantities(records)) == 2 * len(features.QUANTITIES)
     page = feature_data(opened, records)
-    assert set(page.maps) == {"RTE", "en_tiny read by RTE's model"}
+    assert set(page.maps) == {"RTE", "en_tiny, tuned on RTE"}
     assert PLAIN["text"] not in str([e.text for m in page.maps.values() for e in m.examples])
 
 
@@ -479,7 +479,7 @@ def test_figures_say_what_they_show(synthetic):
     scores, links = features.scores(records), token_to_token.links(records)
     special = figures.special_heads(scores)
     titles = [a.get_title() for a in special.axes if a.get_title()]
-    assert titles == ["RTE, 2 seeds", "stories, pre-trained"]
+    assert titles == ["RTE\n2 seeds", "stories\npre-trained"]
     assert "[SEP]\nlayer (1-based)" in [a.get_ylabel() for a in special.axes]
     words = figures.word_heads(scores)
     assert any("no pronoun" in t.get_text() for a in words.axes for t in a.texts)

@@ -7,6 +7,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from bertstudy.figures.base import (
     BASELINE,
@@ -30,7 +31,8 @@ def _order(table: pd.DataFrame) -> list[str]:
 def _title(rows: pd.DataFrame) -> str:
     """The reading, and over how many seeds; the encoder has none."""
     (reading,) = set(rows["reading"])
-    return f"{reading}, {seed_count(rows)}" if rows["seed"].min() >= 0 else reading
+    said = f"{reading}, {seed_count(rows)}" if rows["seed"].min() >= 0 else reading
+    return said.replace(", ", "\n", 1)
 
 
 def _by_reading(table: pd.DataFrame) -> list[pd.DataFrame]:
@@ -52,7 +54,7 @@ def special_heads(scores: pd.DataFrame) -> Figure:
 def word_heads(scores: pd.DataFrame) -> Figure:
     """Figure 6 for kinds of words, minus the null: a row a kind, a column a reading."""
     words = [kind for kind in _order(shown(scores)) if kind not in SPECIALS]
-    return _grids(scores, words, "above", "minus as many random words'")
+    return _grids(scores, words, "above", "minus the null")
 
 
 def _grids(scores: pd.DataFrame, kinds: Sequence[str], value: str, label: str) -> Figure:
@@ -81,6 +83,7 @@ def _grids(scores: pd.DataFrame, kinds: Sequence[str], value: str, label: str) -
             axis.set_xlabel("head (1-based)" if kind == kinds[-1] else "")
             axis.set_ylabel("" if column else "layer (1-based)")
         bar = figure.colorbar(drawn, ax=line, label=label, location="bottom", shrink=0.9)
+        bar.locator = MaxNLocator(3)
         bar.ax.tick_params(labelsize=7)
     for row, kind in enumerate(kinds):
         axes[row][0].set_ylabel(f"{kind}\n{axes[row][0].get_ylabel()}")
@@ -154,7 +157,7 @@ def last_layer(table: pd.DataFrame) -> Figure:
     """
     readings = _by_reading(table)
     figure, axes = panel_grid(2, len(readings), 2.9, 2.4)
-    values = (("score", "attention of [CLS]"), ("above", "minus random words'"))
+    values = (("score", "attention of [CLS]"), ("above", "minus the null"))
     for line, (value, label) in zip(axes, values, strict=True):
         reach = float(table[value].abs().max())
         for axis, rows in zip(line, readings, strict=True):

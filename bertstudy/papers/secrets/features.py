@@ -35,7 +35,7 @@ def described(record: Record) -> dict[str, Any]:
         return {"data": data, "task": "", "seed": -1, "model": MODELS[0],
                 "reading": f"{data}, pre-trained", "origin": record.origin}  # fmt: skip
     task = model["task"]
-    own = task.upper() if data == task else f"{data} read by {task.upper()}'s model"
+    own = task.upper() if data == task else f"{data}, tuned on {task.upper()}"
     return {"data": data, "task": task, "seed": model["seed"], "model": MODELS[1],
             "reading": own, "origin": record.origin}  # fmt: skip
 
