@@ -246,6 +246,31 @@ class Study:
             self.store.ship(record)
         return record
 
+    def measure_encoder(
+        self,
+        measurement: str,
+        data: str | Mapping[str, Any],
+        compute: Callable[["PreTrainedModel"], Mapping[str, Any]],
+        **parameters: Any,
+    ) -> Record:
+        """One record about the pre-trained encoder, which no task has changed.
+
+        There are few, so an edition that computes anything whenever the book is made computes
+        these too.
+
+        Args:
+            data: what the encoder reads, for the recipe: a fingerprint, or that and a name.
+            compute: from the encoder to plain JSON values.
+            parameters: what else the values depend on, the measurement's version included.
+        """
+        recipe = {"checkpoint": self.checkpoint_hash, "data": data, **parameters}
+        record = self.store.measure(
+            measurement, recipe, lambda: compute(encoder.load_encoder(self.edition.checkpoint))
+        )
+        if self.recording and not self.edition.live_seeds:
+            self.store.ship(record)
+        return record
+
     @makes("scores", within=SCORE)
     def scores(self, task: Task, seed: int, start: str = "pretrained") -> Record:
         """Validation scores (×100) of one fine-tuned model beside the majority class's."""

@@ -5,15 +5,31 @@ One module a subject; all of them draw with what is in ``base``.
 
 from bertstudy.figures.change import changed_heads, changed_layers
 from bertstudy.figures.disabling import disabled_heads, disabled_layers, selection
+from bertstudy.figures.features import (
+    against_null,
+    changed_attention,
+    coincidence,
+    diagonals,
+    last_layer,
+    special_heads,
+    word_heads,
+)
 from bertstudy.figures.ladder import RUNGS, STARTS, ladder
 
 __all__ = [
     "RUNGS",
     "STARTS",
+    "against_null",
+    "changed_attention",
     "changed_heads",
     "changed_layers",
+    "coincidence",
+    "diagonals",
     "disabled_heads",
     "disabled_layers",
     "ladder",
+    "last_layer",
     "selection",
+    "special_heads",
+    "word_heads",
 ]

@@ -16,13 +16,25 @@ DARK, LIGHT = "#0072B2", "#999999"
 STYLE = {"axes.spines.top": False, "axes.spines.right": False, "figure.facecolor": "white"}
 
 
-def panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+def panel_grid(
+    rows: int, columns: int, width: float, height: float
+) -> tuple[Figure, list[list[Axes]]]:
+    """Panels of that size in inches, by row."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
-            1, count, figsize=(width * count, height), squeeze=False, layout="constrained"
+            rows,
+            columns,
+            figsize=(width * columns, height * rows),
+            squeeze=False,
+            layout="constrained",
         )
     plt.close(figure)  # the caller shows it; an open one would be shown twice
-    return figure, list(axes[0])
+    return figure, [list(line) for line in axes]
+
+
+def panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    figure, (line,) = panel_grid(1, count, width, height)
+    return figure, line
 
 
 def seed_count(rows: pd.DataFrame) -> str:
@@ -55,8 +67,12 @@ def mean_with_interval(
     color: str = DARK,
     label: str | None = None,
     marker: str = "o",
+    horizontal: bool = False,
 ) -> None:
     mean, low, high = interval(samples)
     error = [[mean - low], [high - mean]] if np.isfinite(low) else None
     style = {"fmt": marker, "color": color, "capsize": 3, "markersize": 5, "zorder": 3}
-    axis.errorbar(place, mean, yerr=error, label=label, **style)
+    if horizontal:
+        axis.errorbar(mean, place, xerr=error, label=label, **style)
+    else:
+        axis.errorbar(place, mean, yerr=error, label=label, **style)

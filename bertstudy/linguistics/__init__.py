@@ -5,21 +5,33 @@ comes from; ``alignment`` words and word pieces; ``frames`` the pairs of Kovalev
 """
 
 from bertstudy.linguistics.alignment import Aligned, align
-from bertstudy.linguistics.annotation import FEATURES, Annotated, Element, Frame, Word
+from bertstudy.linguistics.annotation import (
+    BY_FORM,
+    FEATURES,
+    SPECIALS,
+    Annotated,
+    Element,
+    Frame,
+    Word,
+)
 from bertstudy.linguistics.frames import PAPER, RELEASED, Filters, FramePair, Step, frame_pairs
 from bertstudy.linguistics.sources import (
+    by_form,
     framenet,
     from_sentence,
     nltk_framenet,
     spacy_texts,
+    spacy_version,
     synthetic_texts,
     universal_dependencies,
 )
 
 __all__ = [
+    "BY_FORM",
     "FEATURES",
     "PAPER",
     "RELEASED",
+    "SPECIALS",
     "Aligned",
     "Annotated",
     "Element",
@@ -29,11 +41,13 @@ __all__ = [
     "Step",
     "Word",
     "align",
+    "by_form",
     "frame_pairs",
     "framenet",
     "from_sentence",
     "nltk_framenet",
     "spacy_texts",
+    "spacy_version",
     "synthetic_texts",
     "universal_dependencies",
 ]

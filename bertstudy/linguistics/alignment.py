@@ -51,16 +51,13 @@ class Aligned:
         if name in SPECIALS:
             return tuple(i for i, special in enumerate(self.specials) if special == name)
         accepts = feature(name)
-        self._require_grammar(name)
+        if not all(text.tells(name) for text in self.texts):
+            raise BertstudyError(f"no feature '{name}': this source gives no parts of speech")
         chosen = (i for i, words in enumerate(self.owners) if any(map(accepts, self._at(words))))
         return tuple(chosen)
 
     def _at(self, words: tuple[WordId, ...]) -> list[Word]:
         return [self.texts[text].words[word] for text, word in words]
-
-    def _require_grammar(self, name: str) -> None:
-        if not all(word.pos for text in self.texts for word in text.words):
-            raise BertstudyError(f"no feature '{name}': this source gives no parts of speech")
 
 
 def align(

@@ -54,6 +54,10 @@ class Frame:
 class Annotated:
     """A text with its words from left to right, without overlap, and its frames.
 
+    Attributes:
+        by_form: features that words have by their form alone, known although the source gives
+            no parts of speech.
+
     Raises:
         BertstudyError: an annotation does not fit the text.
     """
@@ -61,6 +65,7 @@ class Annotated:
     text: str
     words: tuple[Word, ...]
     frames: tuple[Frame, ...] = ()
+    by_form: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if problem := next(self._problems(), ""):
@@ -82,6 +87,10 @@ class Annotated:
         for frame in self.frames:
             yield from frame.targets
             yield from ((element.start, element.end) for element in frame.elements)
+
+    def tells(self, name: str) -> bool:
+        """Whether the source says which of the words have a feature."""
+        return name in self.by_form or all(word.pos for word in self.words)
 
     def words_in(self, start: int, end: int) -> tuple[int, ...]:
         """Indices of the words that share a character with ``start:end``."""
@@ -143,6 +152,7 @@ FEATURES: Mapping[str, Callable[[Word], bool]] = {
     "negation": lambda word: word.negates,
     "punctuation": lambda word: word.pos == "PUNCT",
 }
+BY_FORM = ("negation", "punctuation")  # features that take no tagger
 SPECIALS = ("[CLS]", "[SEP]")  # features of a model's input rather than of a text's words
 
 

@@ -1,14 +1,24 @@
 """Where annotation comes from: the synthetic world, gold corpora, spaCy, NLTK's reader."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from bertstudy.errors import BertstudyError
-from bertstudy.linguistics.annotation import Annotated, Element, Frame, Span, Word, is_negation
+from bertstudy.linguistics.annotation import (
+    BY_FORM,
+    Annotated,
+    Element,
+    Frame,
+    Span,
+    Word,
+    is_negation,
+)
 from bertstudy.tasks import from_folder
 
 if TYPE_CHECKING:
@@ -153,6 +163,28 @@ def _rows(
     return rows
 
 
+# Form alone ---------------------------------------------------------------------------------------
+
+_FORMS = re.compile(
+    r"\w+?(?=n['’]t\b)|n['’]t\b|['’](?:s|re|ve|ll|d|m)\b|\w+(?:['’]\w+)*|[^\w\s]", re.IGNORECASE
+)
+_SIGNS = frozenset("%&@#*/\\")  # Unicode's punctuation that is read as a word, or a symbol
+
+
+def by_form(text: str) -> Annotated:
+    """Any English text with what its words' forms tell: negations and punctuation, no more.
+
+    "don't" is two words, ``do`` and ``n't``, as in treebanks.
+    """
+    words = []
+    for found in _FORMS.finditer(text):
+        form = found.group()
+        is_mark = unicodedata.category(form[0]).startswith("P") and len(form) == 1
+        pos = "PUNCT" if is_mark and form not in _SIGNS else ""
+        words.append(Word(form, *found.span(), pos, negates=is_negation(form)))
+    return Annotated(text, tuple(words), by_form=BY_FORM)
+
+
 # Annotators that may be installed -----------------------------------------------------------------
 
 
@@ -166,7 +198,18 @@ def _optional(module: str) -> ModuleType:
         ) from error
 
 
-def spacy_texts(texts: Iterable[str], model: str = "en_core_web_sm") -> Iterator[Annotated]:
+SPACY_MODEL = "en_core_web_sm"
+
+
+def spacy_version(model: str = SPACY_MODEL) -> str:
+    """The model and spaCy with their versions; "" where one of them is not installed."""
+    try:
+        return f"spaCy {version('spacy')}, {model} {version(model)}"
+    except PackageNotFoundError:
+        return ""
+
+
+def spacy_texts(texts: Iterable[str], model: str = SPACY_MODEL) -> Iterator[Annotated]:
     """Any English texts, tagged and parsed by spaCy; relations are spaCy's (dobj, nsubjpass).
 
     Raises:

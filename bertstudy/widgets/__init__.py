@@ -7,6 +7,7 @@ page), then show any number of explorers that read it.
 from bertstudy.widgets.attention import AttentionExplorer
 from bertstudy.widgets.data import AttentionMaps, DisablingGrid, Example, PageData
 from bertstudy.widgets.disabling import DisablingExplorer
+from bertstudy.widgets.features import FeatureExplorer
 from bertstudy.widgets.live import LivePanel
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "DisablingExplorer",
     "DisablingGrid",
     "Example",
+    "FeatureExplorer",
     "LivePanel",
     "PageData",
 ]

@@ -1,19 +1,25 @@
 """What the explorers of *Dark Secrets* show, gathered from a study."""
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from bertstudy.ablation import disable_each
 from bertstudy.attention import maps
 from bertstudy.encoder import Encoded, device, load_encoder, longest_input, model_inputs, predict
 from bertstudy.errors import BertstudyError
+from bertstudy.linguistics import Aligned
+from bertstudy.papers.secrets import annotated, features
+from bertstudy.papers.secrets.annotated import readings
 from bertstudy.papers.secrets.disabling_heads import KINDS, head_effects, layer_effects
+from bertstudy.statistics import interval
 from bertstudy.store import Record
 from bertstudy.tasks import Task
 from bertstudy.widgets.data import AttentionMaps, DisablingGrid, Example, PageData
+from bertstudy.widgets.features import NAME as FEATURES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -42,6 +48,85 @@ def explorer_data(
             own = [r for r in records if r.recipe["model"]["task"] == task.name]
             grids.append(_grid(task, own))
     return PageData(pages, grids)
+
+
+def feature_data(
+    study: "Study", records: Sequence[Record], examples: int = 3, longest: int = 32
+) -> PageData:
+    """Feature maps of §4.4, one for each reading that `features.shown` shows, with example maps.
+
+    Args:
+        records: of `linguistic_attention`.
+        examples: inputs a reading; for data that is not synthetic, sentences of our own.
+        longest: only inputs of at most so many word pieces.
+    """
+    table = features.scores(records)
+    inputs = {reading.name: reading for reading in readings(study)}
+    encoder, pages, more = load_encoder(study.edition.checkpoint), [], {}
+    for title, rows in features.shown(table).groupby("reading", sort=False):
+        data, task = rows["data"].iloc[0], rows["task"].iloc[0]
+        models = {"pre-trained": encoder}
+        if task:
+            (found,) = (t for t in study.tasks if t.name == task)
+            models[f"fine-tuned (seed {study.seeds[0]})"] = study.fine_tuned(found, study.seeds[0])
+        chosen = annotated.examples(inputs[data], examples, longest)
+        shown = [_with_maps(study, models.values(), example) for example in chosen]
+        pages.append(AttentionMaps(title, tuple(models), (), shown))
+        before = table[(table["data"] == data) & (table["model"] == "pre-trained")]
+        more[title] = _feature_map(records, before, rows if task else None)
+        more[title]["marks"] = [annotated.kinds(example) for example in chosen]
+    return PageData(pages, more={FEATURES: more})
+
+
+def _with_maps(study: "Study", models: Iterable["PreTrainedModel"], example: Aligned) -> Example:
+    """An annotated input with every model's maps, without predictions."""
+    texts = tuple(one.text for one in example.texts)
+    data = _encode(study, texts)
+    batch = {n: t.to(device()) for n, t in data.batch([0]).items()}
+    every = [maps(model, **model_inputs(model, batch))[0] for model in models]
+    return Example(
+        text=" / ".join(texts),
+        tokens=study.tokenizer.convert_ids_to_tokens(data.ids[0]),
+        maps=torch.stack(every).float().numpy(force=True),
+    )
+
+
+def _feature_map(
+    records: Sequence[Record], before: pd.DataFrame, after: pd.DataFrame | None
+) -> dict[str, Any]:
+    """What `features.js` shows of one reading but for its examples' marks."""
+    data = before["data"].iloc[0]
+    values = next(r.values for r in records if r.recipe["data"]["name"] == data)
+    made = {"examples": values["examples"], "seeds": 0, "kinds": {}}
+    if after is not None:
+        made["seeds"] = int(after["seed"].nunique())
+        change = features.changes(pd.concat([before, after]))
+    for kind in dict.fromkeys(before["feature"]):
+        counted = {name: values["features"][kind][name] for name in ("examples", "tokens")}
+        found = counted | {"before": _grids(before[before["feature"] == kind]), "after": None}
+        if after is not None:
+            found["after"] = _grids(after[after["feature"] == kind])
+            if made["seeds"] > 1:
+                found["interval"] = _bounds(change[change["feature"] == kind])
+        made["kinds"][kind] = found
+    return made
+
+
+def _grids(rows: pd.DataFrame) -> dict[str, list[list[float]]]:
+    """Mean score and null over seeds, ``[layer][head]``."""
+    means = rows.groupby(["layer", "head"])[["score", "null"]].mean().unstack("head")
+    return {name: means[name].to_numpy().round(5).tolist() for name in ("score", "null")}
+
+
+def _bounds(change: pd.DataFrame) -> dict[str, list]:
+    """95 % interval of the difference over seeds, ``[layer][head][2]``."""
+    found = {}
+    for name in ("score", "above"):
+        by_head = change.pivot_table(index=["layer", "head"], columns="seed", values=name)
+        bounds = np.array([interval(samples)[1:] for samples in by_head.to_numpy()])
+        layers = by_head.index.get_level_values("layer").nunique()
+        found[name] = bounds.reshape(layers, -1, 2).round(5).tolist()
+    return found
 
 
 def probe(study: "Study", task: Task) -> Callable[[str, str | None], Example]:

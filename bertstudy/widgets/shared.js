@@ -217,6 +217,9 @@ export function heatmap(tokens, name, onmove) {
   return {
     root: h("div", { class: "heatmap" }, plot),
     paint: (map) => paint(canvas, map),
+    /** Mark tokens, on both sides. */
+    mark: (places) => [rows, columns].forEach((side) => side.forEach(
+      (node, k) => node.classList.toggle("marked", places.includes(k)))),
     point(i, j) {
       at = [i, j];
       mark.style.setProperty("--i", i);
