@@ -245,6 +245,29 @@ class Study:
             self.store.ship(record)
         return record
 
+    def measure_encoder(
+        self,
+        measurement: str,
+        data: str,
+        compute: Callable[["PreTrainedModel"], Mapping[str, Any]],
+        **parameters: Any,
+    ) -> Record:
+        """One record about the pre-trained encoder, which no task has changed.
+
+        There is one a study, so an edition that computes anything whenever the book is made
+        computes this too.
+
+        Args:
+            data: fingerprint of what the encoder reads.
+        """
+        recipe = {"checkpoint": self.checkpoint_hash, "data": data, **parameters}
+        record = self.store.measure(
+            measurement, recipe, lambda: compute(encoder.load_encoder(self.edition.checkpoint))
+        )
+        if self.recording and not self.edition.live_seeds:
+            self.store.ship(record)
+        return record
+
     def scores(self, task: Task, seed: int, start: str = "pretrained") -> Record:
         """Validation scores (×100) of one fine-tuned model beside the majority class's."""
 

@@ -9,6 +9,7 @@ from bertstudy.linguistics.annotation import FEATURES, Annotated, Element, Frame
 from bertstudy.linguistics.frames import PAPER, RELEASED, Filters, FramePair, Step, frame_pairs
 from bertstudy.linguistics.sources import (
     framenet,
+    framenet_release,
     from_sentence,
     nltk_framenet,
     spacy_texts,
@@ -31,6 +32,7 @@ __all__ = [
     "align",
     "frame_pairs",
     "framenet",
+    "framenet_release",
     "from_sentence",
     "nltk_framenet",
     "spacy_texts",
