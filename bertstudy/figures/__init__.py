@@ -6,6 +6,7 @@ One module a subject; all of them draw with what is in ``base``.
 from bertstudy.figures.change import changed_heads, changed_layers
 from bertstudy.figures.disabling import disabled_heads, disabled_layers, selection
 from bertstudy.figures.ladder import RUNGS, STARTS, ladder
+from bertstudy.figures.relations import frame_example, frame_heads, ranked_heads
 
 __all__ = [
     "RUNGS",
@@ -14,6 +15,9 @@ __all__ = [
     "changed_layers",
     "disabled_heads",
     "disabled_layers",
+    "frame_example",
+    "frame_heads",
     "ladder",
+    "ranked_heads",
     "selection",
 ]

@@ -10,16 +10,19 @@ signed distance j - i of the pair it stands for. Drawn so, a pair may be a link 
 too short for another place it always is, and such a sentence says nothing for or against.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from hashlib import sha256
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
+import yaml
 from torch import Tensor
 
 from bertstudy.attention import Site
@@ -30,9 +33,12 @@ from bertstudy.linguistics import (
     RELEASED,
     Aligned,
     Annotated,
+    Element,
     Filters,
+    Frame,
     FramePair,
     Step,
+    Word,
     align,
     frame_pairs,
     framenet,
@@ -54,6 +60,7 @@ RELABELLINGS = 999  # of the corrected test: no p below 1/1000
 LEVEL = 0.05  # at which a head passes it
 SEED = 0  # of draws, folds and relabellings
 VERSION = 1  # of the measurement; raise it when the meaning of a value changes
+OWN_FRAMES = Path(__file__).parents[2] / "own_frames.yaml"
 FILTERS = {"as the paper says": PAPER, "as its notebook does": RELEASED}
 
 Link = tuple[int, int]  # places of the query and of the key in the model's input
@@ -136,6 +143,33 @@ def _linked(aligned: Aligned, pairs: Sequence[FramePair]) -> FrameSentence:
     links = dict.fromkeys(link for both in pieces for link in product(*both))
     first = dict.fromkeys(link for both in pieces for link in zip(*both, strict=False))
     return FrameSentence(aligned, tuple(links), tuple(first))
+
+
+def examples(study: "Study", count: int = 5) -> list[Annotated]:
+    """A few annotated sentences that pass the paper's filters and may be shown, each of another
+    frame: the synthetic world's, or our own from `own_frames.yaml`, since FrameNet's stay with it.
+    """
+    source = study.edition.source
+    pairs, _ = frame_pairs(annotated(source) if source == "synthetic" else _own_frames())
+    by_frame = {pair.frame: pair.text for pair in reversed(pairs)}  # the first of each frame
+    return list(by_frame.values())[::-1][:count]
+
+
+def _own_frames() -> Iterator[Annotated]:
+    for entry in yaml.safe_load(OWN_FRAMES.read_text(encoding="utf-8")):
+        text = entry["text"]
+        words = tuple(Word(m.group(), *m.span()) for m in re.finditer(r"\w+|[^\w\s]", text))
+        elements = tuple(
+            Element(name, *_span(text, part), core=True) for name, part in entry["elements"].items()
+        )
+        yield Annotated(
+            text, words, (Frame(entry["frame"], (_span(text, entry["target"]),), elements),)
+        )
+
+
+def _span(text: str, part: str) -> tuple[int, int]:
+    start = text.index(part)
+    return start, start + len(part)
 
 
 # Random pairs ---------------------------------------------------------------------------------
