@@ -42,6 +42,7 @@ from bertstudy.linguistics import (
     align,
     frame_pairs,
     framenet,
+    framenet_release,
     nltk_framenet,
 )
 from bertstudy.papers.secrets.disabling_heads import disabling, head_effects
@@ -116,6 +117,13 @@ def annotated(source: str, filters: Filters = PAPER) -> Iterator[Annotated]:
         raise BertstudyError(
             f"the hub has no FrameNet, and {error}; or name a folder with framenet in it as source"
         ) from error
+
+
+def corpus(study: "Study") -> str:
+    """What `annotated` reads, in words: the data's own title."""
+    if study.edition.source == "hub":
+        return "FrameNet 1.7, by NLTK's reader"
+    return framenet_release(study.edition.source)
 
 
 def frame_sentences(
