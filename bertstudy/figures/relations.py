@@ -8,9 +8,8 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from bertstudy.figures.base import BASELINE, DARK, LIGHT, head_grid, panels
 from bertstudy.linguistics import Annotated
-from bertstudy.papers.secrets.relation_heads import MAIN
+from bertstudy.papers.secrets.relation_heads import ANY_WORD, MAIN
 
-ANY_WORD = "element to predicate, any word"
 PERCENTILE = 99  # above which the paper looks
 
 

@@ -67,14 +67,13 @@ FILTERS = {"as the paper says": PAPER, "as its notebook does": RELEASED}
 Link = tuple[int, int]  # places of the query and of the key in the model's input
 
 # What is read of each map, and what its random pairs have in common with the links they replace.
+MAIN, ANY_WORD = "element to predicate", "element to predicate, any word"
 READINGS = {
-    "element to predicate": "same distance",
-    "element to predicate, any word": "same predicate",
+    MAIN: "same distance",
+    ANY_WORD: "same predicate",
     "predicate to element": "same distance",
     "first pieces": "same distance",
 }
-MAIN = "element to predicate"
-
 
 # Sentences ------------------------------------------------------------------------------------
 
@@ -253,7 +252,7 @@ def _readings(sentence: FrameSentence, number: int) -> dict[str, list[list[Link]
     main = with_draws(sentence.links, distance)
     return {
         MAIN: main,
-        "element to predicate, any word": with_draws(sentence.links, predicate),
+        ANY_WORD: with_draws(sentence.links, predicate),
         "predicate to element": [[(key, query) for query, key in links] for links in main],
         "first pieces": with_draws(sentence.first, distance),
     }
@@ -466,8 +465,7 @@ def highest(record: Record, count: int = 2) -> list[tuple[int, int]]:
 def summary(records: Sequence[Record]) -> pd.DataFrame:
     """Each set of filters and each reading in a line, with the head that is highest in it.
 
-    Columns ``filters sentences reading null layer head annotated random passing heads``; layer and
-    head are 1-based; ``passing`` counts the heads that pass the corrected test.
+    Layers and heads are 1-based; the last column counts heads that pass the corrected test.
     """
     rows = []
     for name, filters in FILTERS.items():
@@ -491,18 +489,31 @@ def summary(records: Sequence[Record]) -> pd.DataFrame:
 
 def most_attentive(record: Record, count: int = 5) -> pd.DataFrame:
     """The highest heads of the main reading with both nulls; layers and heads are 1-based."""
+    return _said(_beside(record).head(count))
+
+
+def beyond_both(record: Record) -> pd.DataFrame:
+    """The same of all heads that pass both corrected tests, and so do more than either null."""
+    table = _beside(record)
+    return _said(table[table["passes"] & table["passes_any"]])
+
+
+def _beside(record: Record) -> pd.DataFrame:
+    """`heads` of the main reading, with the other null in columns that end in ``_any``."""
     table = heads(record)
-    own = table[table["reading"] == MAIN].head(count)
-    other = table[table["reading"] == "element to predicate, any word"]
-    both = own.merge(other, on=["layer", "head"], suffixes=("", "_any"))
+    main, other = (table[table["reading"] == name] for name in (MAIN, ANY_WORD))
+    return main.merge(other, on=["layer", "head"], suffixes=("", "_any"))
+
+
+def _said(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "head": [f"layer {r.layer + 1} head {r.head + 1}" for r in both.itertuples()],
-            "links": both["annotated"],
-            "as far apart": both["random"],
-            "corrected p": both["p"],
-            "any word to the predicate": both["random_any"],
-            "its corrected p": both["p_any"],
+            "head": [f"layer {row.layer + 1} head {row.head + 1}" for row in table.itertuples()],
+            "annotated links": table["annotated"],
+            "random pairs as far apart": table["random"],
+            "corrected p": table["p"],
+            "any word to the predicate": table["random_any"],
+            "its corrected p": table["p_any"],
         }
     )
 
