@@ -144,7 +144,7 @@ def test_random_pairs_share_what_they_should_and_stay_in_the_sentence(shared):
         pairs = [(q, k) for q in places for k in places if q != k]
         count = int(rng.integers(1, min(6, len(pairs)) + 1))
         links = [pairs[i] for i in rng.choice(len(pairs), count, replace=False)]
-        drawn = redraw(links, places, shared, rng)
+        drawn = redraw(links, pairs, shared, rng)
         assert Counter(map(shared, drawn)) == Counter(map(shared, links))
         assert len(set(drawn)) == len(links), "no pair twice: the largest of fewer is smaller"
         assert set(drawn) <= set(pairs)
@@ -152,18 +152,30 @@ def test_random_pairs_share_what_they_should_and_stay_in_the_sentence(shared):
 
 def test_every_place_is_drawn_equally_often_the_links_own_among_them():
     rng = np.random.default_rng(0)
-    drawn = Counter(redraw([(1, 3)], range(1, 7), distance, rng)[0] for _ in range(2000))
+    pairs = sentence(8, [(1, 3)]).pairs
+    drawn = Counter(redraw([(1, 3)], pairs, distance, rng)[0] for _ in range(2000))
     assert set(drawn) == {(1, 3), (2, 4), (3, 5), (4, 6)}
     assert max(abs(count - 500) for count in drawn.values()) < 4 * np.sqrt(2000 * 0.25 * 0.75)
 
 
 def test_a_sentence_without_another_place_keeps_its_links():
     rng = np.random.default_rng(0)
-    assert redraw([(1, 3)], range(1, 4), distance, rng) == [(1, 3)]
-    both = redraw([(1, 3), (2, 4)], range(1, 5), distance, rng)
-    assert sorted(both) == [(1, 3), (2, 4)]
+    short, longer = sentence(5, [(1, 3)]), sentence(6, [(1, 3), (2, 4)])
+    assert redraw(short.links, short.pairs, distance, rng) == [(1, 3)]
+    assert sorted(redraw(longer.links, longer.pairs, distance, rng)) == [(1, 3), (2, 4)]
     assert relation_heads._has_no_choice(sentence(5, [(1, 3)]))
     assert not relation_heads._has_no_choice(sentence(6, [(1, 3)]))
+
+
+def test_pairs_are_of_different_words_and_leave_the_specials_out(opened):
+    text = relation_heads.FramePair(shared_words.words("He didn't linger"), "F", (3,), "R", (0,))
+    (own,), data = relation_heads.frame_sentences(opened, [text])
+    pieces = opened.tokenizer.convert_ids_to_tokens(data.ids[0])
+    assert pieces == ["[CLS]", "he", "didn", "'", "t", "ling", "##er", "[SEP]"]
+    places = {place for pair in own.pairs for place in pair}
+    assert places == {1, 2, 3, 4, 5, 6}
+    assert not {(5, 6), (6, 5)} & set(own.pairs)
+    assert set(own.links) == {(1, 5), (1, 6)} < set(own.pairs)
 
 
 # The corrected test -------------------------------------------------------------------------------
@@ -295,7 +307,7 @@ def test_links_are_between_the_pieces_of_the_annotated_words(opened):
             said = opened.tokenizer.decode([ids[place] for place in sorted(places)])
             expected = " ".join(text.words[word].text for word in words).lower()
             assert said.replace(" ", "") == expected.replace(" ", "")
-            assert places <= set(own.places)
+        assert set(own.links) <= set(own.pairs)
         assert set(own.first) <= set(own.links)
         pieces = [sorted({link[end] for link in own.links}) for end in (0, 1)]
         assert len(own.first) == min(map(len, pieces))

@@ -5,9 +5,10 @@ j of the predicate that evokes the frame. The *frame attention* of a head with m
 
 $$F = \frac1S \sum_s \max_{(i,j) \in R_s} A^{(s)}_{ij}.$$
 
-Its null replaces the links R_s by as many pairs drawn at random from the sentence, each at the
-signed distance j - i of the pair it stands for. Drawn so, a pair may be a link again; in a sentence
-too short for another place it always is, and such a sentence says nothing for or against.
+Its null replaces the links R_s by as many pairs of pieces of different words, drawn at random from
+the sentence, each at the signed distance j - i of the pair it stands for. Drawn so, a pair may be a
+link again; in a sentence too short for another place it always is, and such a sentence says nothing
+for or against.
 """
 
 import re
@@ -15,7 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from hashlib import sha256
-from itertools import product
+from itertools import permutations, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,9 +94,15 @@ class FrameSentence:
     first: tuple[Link, ...]
 
     @property
-    def places(self) -> tuple[int, ...]:
-        """Where the sentence's own word pieces are, without [CLS] and [SEP]."""
-        return tuple(i for i, special in enumerate(self.aligned.specials) if not special)
+    def pairs(self) -> tuple[Link, ...]:
+        """All pairs of its word pieces that belong to different words, as those of links do."""
+        owners, specials = self.aligned.owners, self.aligned.specials
+        places = [place for place, special in enumerate(specials) if not special]
+        return tuple(
+            (query, key)
+            for query, key in permutations(places, 2)
+            if set(owners[query]).isdisjoint(owners[key])
+        )
 
 
 def annotated(source: str, filters: Filters = PAPER) -> Iterator[Annotated]:
@@ -184,7 +191,7 @@ def _span(text: str, part: str) -> tuple[int, int]:
 
 def redraw(
     links: Sequence[Link],
-    places: Sequence[int],
+    pairs: Sequence[Link],
     shared: Callable[[Link], int],
     rng: np.random.Generator,
 ) -> list[Link]:
@@ -194,13 +201,12 @@ def redraw(
     themselves among them: if being annotated meant nothing, links and draws could be exchanged.
 
     Args:
-        places: of the sentence's word pieces; the links are between them.
+        pairs: to draw from, the links among them.
         shared: the value of a pair, such as its distance.
     """
     among: dict[int, list[Link]] = defaultdict(list)
-    for query, key in product(places, places):
-        if query != key:
-            among[shared((query, key))].append((query, key))
+    for pair in pairs:
+        among[shared(pair)].append(pair)
     drawn = []
     for value, count in Counter(map(shared, links)).items():
         chosen = rng.choice(len(among[value]), count, replace=False)
@@ -243,10 +249,10 @@ def link_attention(
 
 def _readings(sentence: FrameSentence, number: int) -> dict[str, list[list[Link]]]:
     """For each reading its links and the draws that stand for them, ``[1 + draw][link]``."""
-    rng = np.random.default_rng([SEED, number])
+    rng, pairs = np.random.default_rng([SEED, number]), sentence.pairs
 
     def with_draws(links: Sequence[Link], shared: Callable[[Link], int]) -> list[list[Link]]:
-        draws = (redraw(links, sentence.places, shared, rng) for _ in range(DRAWS))
+        draws = (redraw(links, pairs, shared, rng) for _ in range(DRAWS))
         return [list(links), *draws]
 
     main = with_draws(sentence.links, distance)
@@ -377,7 +383,7 @@ def _fingerprint(pairs: Sequence[FramePair], steps: Sequence[Step]) -> str:
 
 def _has_no_choice(sentence: FrameSentence) -> bool:
     """Whether every draw of pairs at the links' distances gives the links."""
-    at = Counter(map(distance, product(sentence.places, sentence.places)))
+    at = Counter(map(distance, sentence.pairs))
     return all(
         at[value] == count for value, count in Counter(map(distance, sentence.links)).items()
     )
@@ -445,7 +451,8 @@ def heads(record: Record) -> pd.DataFrame:
     ``lead`` is annotated minus random, ``passes`` whether the corrected p is below `LEVEL`.
     """
     parts = []
-    for reading, grids in record.values["readings"].items():
+    for reading in READINGS:  # a record's own order is that of the alphabet
+        grids = record.values["readings"][reading]
         columns = {name: np.array(grids[name]) for name in ("annotated", "random", "p")}
         layer, head = np.indices(columns["p"].shape)
         grid = {"layer": layer, "head": head} | columns
