@@ -21,12 +21,11 @@ from bertstudy.attention import Edit, edited
 from bertstudy.editions import edition
 from bertstudy.encoder import load_encoder
 from bertstudy.errors import BertstudyError
-from bertstudy.linguistics import PAPER, RELEASED, Aligned, Annotated
+from bertstudy.linguistics import PAPER, RELEASED, Aligned, Annotated, FramePair, frame_pairs
 from bertstudy.papers import secrets
-from bertstudy.papers.secrets import relation_heads, shared_words
-from bertstudy.papers.secrets.relation_heads import (
+from bertstudy.papers.secrets import frame_links, relation_heads, shared_words
+from bertstudy.papers.secrets.frame_links import (
     DRAWS,
-    FOLDS,
     MAIN,
     READINGS,
     FrameSentence,
@@ -36,6 +35,7 @@ from bertstudy.papers.secrets.relation_heads import (
     predicate,
     redraw,
 )
+from bertstudy.papers.secrets.relation_heads import FOLDS
 from bertstudy.store import Record, Store
 from bertstudy.tasks import task
 
@@ -163,13 +163,14 @@ def test_a_sentence_without_another_place_keeps_its_links():
     short, longer = sentence(5, [(1, 3)]), sentence(6, [(1, 3), (2, 4)])
     assert redraw(short.links, short.pairs, distance, rng) == [(1, 3)]
     assert sorted(redraw(longer.links, longer.pairs, distance, rng)) == [(1, 3), (2, 4)]
-    assert relation_heads._has_no_choice(sentence(5, [(1, 3)]))
-    assert not relation_heads._has_no_choice(sentence(6, [(1, 3)]))
+    assert not short.has_choice
+    assert not longer.has_choice
+    assert sentence(6, [(1, 3)]).has_choice
 
 
 def test_pairs_are_of_different_words_and_leave_the_specials_out(opened):
-    text = relation_heads.FramePair(shared_words.words("He didn't linger"), "F", (3,), "R", (0,))
-    (own,), data = relation_heads.frame_sentences(opened, [text])
+    text = FramePair(shared_words.words("He didn't linger"), "F", (3,), "R", (0,))
+    (own,), data = frame_links.frame_sentences(opened, [text])
     pieces = opened.tokenizer.convert_ids_to_tokens(data.ids[0])
     assert pieces == ["[CLS]", "he", "didn", "'", "t", "ling", "##er", "[SEP]"]
     places = {place for pair in own.pairs for place in pair}
@@ -295,8 +296,8 @@ def frames(opened):
 
 
 def test_links_are_between_the_pieces_of_the_annotated_words(opened):
-    pairs, _ = relation_heads.frame_pairs(relation_heads.annotated(opened.edition.source))
-    kept, data = relation_heads.frame_sentences(opened, pairs)
+    pairs, _ = frame_pairs(frame_links.annotated(opened.edition.source))
+    kept, data = frame_links.frame_sentences(opened, pairs)
     assert len(kept) == len(data) == len({pair.text.text for pair in pairs})
     by_text = {pair.text.text: pair for pair in pairs}
     for own, ids in zip(kept, data.ids, strict=True):
@@ -315,20 +316,20 @@ def test_links_are_between_the_pieces_of_the_annotated_words(opened):
 
 
 def test_a_sentence_with_two_frames_counts_once_and_one_without_pieces_does_not(opened):
-    pairs, _ = relation_heads.frame_pairs(relation_heads.annotated(opened.edition.source))
+    pairs, _ = frame_pairs(frame_links.annotated(opened.edition.source))
     one = pairs[0]
     swapped = type(one)(one.text, "Other", one.element, "Role", one.target)
-    kept, _ = relation_heads.frame_sentences(opened, [one, swapped])
+    kept, _ = frame_links.frame_sentences(opened, [one, swapped])
     assert len(kept) == 1
     assert {(k, q) for q, k in kept[0].links} == set(kept[0].links)
     nothing = type(one)(one.text, "Other", one.target, "Role", ())
-    assert relation_heads.frame_sentences(opened, [nothing])[0] == []
+    assert frame_links.frame_sentences(opened, [nothing])[0] == []
 
 
 def test_a_record_holds_what_a_plain_loop_finds(opened, frames):
     values = frames.values
-    pairs, steps = relation_heads.frame_pairs(relation_heads.annotated(opened.edition.source))
-    kept, data = relation_heads.frame_sentences(opened, pairs)
+    pairs, steps = frame_pairs(frame_links.annotated(opened.edition.source))
+    kept, data = frame_links.frame_sentences(opened, pairs)
     found = link_attention(opened_encoder(opened), kept, data)
     assert values["steps"] == [asdict(step) for step in steps]
     assert values["sentences"] == len(kept) == sum(values["folds"]["sizes"])
@@ -350,8 +351,8 @@ def test_a_record_is_found_again_and_differs_with_filters_and_data(opened, frame
     assert (frames.origin, relation_heads.frame_attention(opened).origin) == ("computed", "stored")
     released = relation_heads.frame_attention(opened, RELEASED)
     assert released.recipe["filters"]["every_element"]
-    original = relation_heads.framenet
-    monkeypatch.setattr(relation_heads, "framenet", lambda *a, **k: list(original(*a, **k))[1:])
+    original = frame_links.framenet
+    monkeypatch.setattr(frame_links, "framenet", lambda *a, **k: list(original(*a, **k))[1:])
     fewer = relation_heads.frame_attention(opened)
     assert len({frames.key, released.key, fewer.key}) == 3
 
@@ -367,46 +368,46 @@ def test_an_edition_without_live_results_ships_what_its_encoder_does(opened, tmp
 
 
 def test_too_few_sentences_and_missing_data_are_named(opened, monkeypatch, tmp_path):
-    original = relation_heads.framenet
-    monkeypatch.setattr(relation_heads, "framenet", lambda *a, **k: list(original(*a, **k))[:3])
+    original = frame_links.framenet
+    monkeypatch.setattr(frame_links, "framenet", lambda *a, **k: list(original(*a, **k))[:3])
     with pytest.raises(BertstudyError, match="pass the filters: at least 10 are needed"):
         relation_heads.frame_attention(opened)
     with pytest.raises(BertstudyError, match="framenet' is not there"):
         original(str(tmp_path))
     opened.edition = edition("mini", str(tmp_path))
     with pytest.raises(BertstudyError, match=r"README.md' has no title"):
-        relation_heads.corpus(opened)
+        frame_links.corpus(opened)
 
 
 def test_the_data_says_what_it_is(opened):
-    assert relation_heads.corpus(opened) == "FrameNet 0.1"
+    assert frame_links.corpus(opened) == "FrameNet 0.1"
     opened.edition = edition("mini")
-    assert relation_heads.corpus(opened) == "frames of the synthetic world"
+    assert frame_links.corpus(opened) == "frames of the synthetic world"
     opened.edition = edition("mini", "hub")
-    assert relation_heads.corpus(opened).startswith("FrameNet 1.7")
+    assert frame_links.corpus(opened).startswith("FrameNet 1.7")
 
 
 def test_the_hub_has_no_framenet_so_nltk_is_asked(monkeypatch):
     monkeypatch.setitem(sys.modules, "nltk", None)
     monkeypatch.setitem(sys.modules, "nltk.corpus", None)
     with pytest.raises(BertstudyError, match=r"no FrameNet, and nltk is not installed.*folder"):
-        relation_heads.annotated("hub")
+        frame_links.annotated("hub")
     asked = []
     monkeypatch.setattr(
-        relation_heads, "nltk_framenet", lambda core_sets: asked.append(core_sets) or iter(())
+        frame_links, "nltk_framenet", lambda core_sets: asked.append(core_sets) or iter(())
     )
     for filters in (PAPER, RELEASED):
-        relation_heads.annotated("hub", filters)
+        frame_links.annotated("hub", filters)
     assert asked == [False, True]
 
 
 def test_sentences_that_are_shown_are_the_projects_own(opened):
-    own = relation_heads.examples(opened)
+    own = frame_links.examples(opened)
     assert own[0].text == "What did the visitors finally buy?"
     assert len(own) == 5
     assert len(own[0].frames[0].elements) == 2
     opened.edition = edition("mini")
-    assert len({text.frames[0].name for text in relation_heads.examples(opened, 4)}) == 4
+    assert len({text.frames[0].name for text in frame_links.examples(opened, 4)}) == 4
 
 
 # Tables and quantities, from records written by hand ----------------------------------------------
@@ -682,7 +683,7 @@ def test_heads_are_ranked_beside_both_kinds_of_random_pairs(hand):
 
 
 def test_an_example_shows_its_predicate_and_elements():
-    own = next(relation_heads._own_frames())
+    own = next(frame_links._own_frames())
     (axis,) = figures.frame_example(own).axes
     said = [text.get_text() for text in axis.texts]
     assert "".join(said[: len(own.text)]) == own.text

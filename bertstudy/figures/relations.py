@@ -8,7 +8,7 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from bertstudy.figures.base import BASELINE, DARK, LIGHT, head_grid, panels
 from bertstudy.linguistics import Annotated
-from bertstudy.papers.secrets.relation_heads import ANY_WORD, MAIN
+from bertstudy.papers.secrets.frame_links import ANY_WORD, MAIN
 
 PERCENTILE = 99  # above which the paper looks
 
