@@ -15,6 +15,7 @@ from bertstudy.figures.features import (
     word_heads,
 )
 from bertstudy.figures.ladder import RUNGS, STARTS, ladder
+from bertstudy.figures.relations import frame_example, frame_heads, ranked_heads
 
 __all__ = [
     "RUNGS",
@@ -27,8 +28,11 @@ __all__ = [
     "diagonals",
     "disabled_heads",
     "disabled_layers",
+    "frame_example",
+    "frame_heads",
     "ladder",
     "last_layer",
+    "ranked_heads",
     "selection",
     "special_heads",
     "word_heads",

@@ -18,6 +18,7 @@ from bertstudy.linguistics.frames import PAPER, RELEASED, Filters, FramePair, St
 from bertstudy.linguistics.sources import (
     by_form,
     framenet,
+    framenet_release,
     from_sentence,
     nltk_framenet,
     spacy_texts,
@@ -44,6 +45,7 @@ __all__ = [
     "by_form",
     "frame_pairs",
     "framenet",
+    "framenet_release",
     "from_sentence",
     "nltk_framenet",
     "spacy_texts",

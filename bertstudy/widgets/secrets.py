@@ -166,7 +166,7 @@ def _maker(study: "Study", task: Task) -> Callable[..., Example]:
     models: list[PreTrainedModel] = []
 
     def make(*texts: str, gold: str | None = None) -> Example:
-        data = _encode(study, texts)
+        data = encode_texts(study, texts)
         if not models:
             models.extend(
                 [load_encoder(study.edition.checkpoint), study.fine_tuned(task, study.seeds[0])]
@@ -190,7 +190,12 @@ def _maker(study: "Study", task: Task) -> Callable[..., Example]:
     return make
 
 
-def _encode(study: "Study", texts: tuple[str, ...]) -> Encoded:
+def encode_texts(study: "Study", texts: tuple[str, ...]) -> Encoded:
+    """One input of a text or a pair, uncut.
+
+    Raises:
+        BertstudyError: it is longer than the model takes.
+    """
     encoded = study.tokenizer(*texts)
     ids = encoded["input_ids"]
     limit = longest_input(study.config)
