@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bertstudy.study import Study
 
 SCORE = 5.0  # points: a score on all validation examples
+ATTENTION = 0.1  # mean attention of one head: training on other processors may move it so far
 PART = 10.0  # points: a score on part of them, or of a model that was damaged on purpose
 Function = TypeVar("Function", bound=Callable[..., Record])
 

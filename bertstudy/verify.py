@@ -52,6 +52,8 @@ def chosen(study: Study, seed: int) -> list[Record]:
     """
     found = []
     for record in study.store.recorded():
+        if "checkpoint" in record.recipe:
+            continue  # of the encoder alone, which is computed whenever the book is made
         maker(record.measurement)
         task = record.recipe.get("model", record.recipe)["task"]
         if task in study.edition.tasks and record.provenance["seconds"] <= AT_MOST:

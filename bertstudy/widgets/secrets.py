@@ -81,7 +81,7 @@ def feature_data(
 def _with_maps(study: "Study", models: Iterable["PreTrainedModel"], example: Aligned) -> Example:
     """An annotated input with every model's maps, without predictions."""
     texts = tuple(one.text for one in example.texts)
-    data = _encode(study, texts)
+    data = encode_texts(study, texts)
     batch = {n: t.to(device()) for n, t in data.batch([0]).items()}
     every = [maps(model, **model_inputs(model, batch))[0] for model in models]
     return Example(

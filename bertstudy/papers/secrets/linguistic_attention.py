@@ -28,7 +28,8 @@ from torch import Tensor
 
 from bertstudy.attention import Site
 from bertstudy.linguistics import FEATURES, Aligned, Word
-from bertstudy.papers.secrets.annotated import Reading, readings
+from bertstudy.makers import ATTENTION, makes
+from bertstudy.papers.secrets.annotated import Reading, of_task, readings
 from bertstudy.store import Record
 from bertstudy.streaming import EXAMPLES, Gold, neighbours, received, stream
 
@@ -247,8 +248,12 @@ def of_encoder(study: "Study", reading: Reading) -> Record:
     )
 
 
-def of_model(study: "Study", reading: Reading, task: "Task", seed: int) -> Record:
+@makes(MEASUREMENT, within=ATTENTION)
+def of_model(study: "Study", task: "Task", seed: int, reading: Reading | None = None) -> Record:
     """What the heads of a model attend to that was fine-tuned on a task.
+
+    Args:
+        reading: what it reads; the task's own examples if not given.
 
     Values:
         ``examples``; ``features``, by name ``examples`` and ``tokens`` that have it and, where
@@ -258,6 +263,7 @@ def of_model(study: "Study", reading: Reading, task: "Task", seed: int) -> Recor
         ``relations``, by name ``examples`` and ``pairs`` of word pieces and the means ``score``
         and ``null [layer][head]``; ``neighbours [layer][head]``.
     """
+    reading = of_task(study, task) if reading is None else reading
     return study.measure(
         MEASUREMENT,
         task,
@@ -283,7 +289,7 @@ def records(study: "Study") -> list[Record]:
     untagged = not all(reading.has_tree for reading in every)
     for task in study.tasks:
         read = [r for r in every if r.name == task.name or (r.is_corpus and untagged)]
-        made += [of_model(study, r, task, seed) for seed in study.seeds for r in read]
+        made += [of_model(study, task, seed, r) for seed in study.seeds for r in read]
     return made
 
 

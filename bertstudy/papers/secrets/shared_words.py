@@ -24,6 +24,7 @@ from bertstudy.attention import Site
 from bertstudy.encoder import Encoded
 from bertstudy.errors import BertstudyError
 from bertstudy.linguistics import Aligned, Annotated, Word, align
+from bertstudy.makers import ATTENTION, makes
 from bertstudy.papers.secrets.disabling_heads import NAMED_HEADS, disabling, head_effects
 from bertstudy.statistics import interval
 from bertstudy.store import Record
@@ -101,6 +102,7 @@ def _weights(pairs: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], length: i
 # Measuring ------------------------------------------------------------------------------------
 
 
+@makes("overlap_attention", within=ATTENTION)
 def overlap_attention(study: "Study", task: Task, seed: int) -> Record:
     """Overlap attention of every head of one fine-tuned model.
 
