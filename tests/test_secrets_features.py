@@ -292,9 +292,10 @@ def test_without_a_tagger_only_forms_are_measured(opened):
     for record in records:
         assert set(record.values["features"]) == {*SPECIALS, *BY_FORM}
         assert record.values["relations"] == {}
-    table = features.counts(records).iloc[0]
-    assert table["noun"] == "not annotated"
-    assert table["[CLS]"] == "12 / 12"
+    table = features.counts(records).set_index("kind")
+    assert list(table) == ["rte: word forms, 12 examples"]
+    assert table.loc["noun"].item() == "not annotated"
+    assert table.loc["[CLS]"].item() == "12 / 12"
     undefined = {"word_attention_share", "noun_attention_increase", "object_attention_increase"}
     measured = features.quantities(records).groupby("quantity")["value"]
     assert {name for name, values in measured if values.isna().all()} == undefined
@@ -485,7 +486,7 @@ def test_figures_say_what_they_show(synthetic):
     assert any("no pronoun" in t.get_text() for a in words.axes for t in a.texts)
     assert words.axes[0].collections[0].get_clim()[0] == -words.axes[0].collections[0].get_clim()[1]
     last = figures.last_layer(token_to_token.last_layer(records))
-    assert last.axes[0].get_xlabel() == "head of the last layer (1-based)"
+    assert last.axes[0].get_xlabel() == "head (1-based)"
     assert [t.get_text() for t in last.axes[0].get_xticklabels()] == list("123456")
     for figure in (
         figures.against_null(scores),
@@ -505,7 +506,9 @@ def test_tables_are_of_readings_and_kinds(synthetic):
     assert rises.loc["noun", "held out"].startswith("+0.0000")
     assert "pronoun" not in rises.index
     counted = token_to_token.counts(records)
-    assert list(counted["data"]) == ["rte", "stories"]
+    assert list(counted["kind"]) == list(RELATIONS)
+    assert [title.partition(":")[0] for title in counted] == ["kind", "rte", "stories"]
+    assert list(dict.fromkeys(features.scores(records[1:2])["feature"])) == list(KINDS)
     assert token_to_token.strongest_link(token_to_token.links(records), "none of it") == (0, 0)
 
 

@@ -59,8 +59,7 @@ def word_heads(scores: pd.DataFrame) -> Figure:
 
 def _grids(scores: pd.DataFrame, kinds: Sequence[str], value: str, label: str) -> Figure:
     readings = _by_reading(scores)
-    side = 2.5 if len(kinds) < 3 else 2.0
-    figure, axes = panel_grid(len(kinds), len(readings), side + 0.2, side)
+    figure, axes = panel_grid(len(kinds), len(readings), 1.9, 1.8)
     grids = {
         (kind, column): rows[rows["feature"] == kind].pivot_table(
             index="layer", columns="head", values=value
@@ -78,7 +77,7 @@ def _grids(scores: pd.DataFrame, kinds: Sequence[str], value: str, label: str) -
                 _empty(axis, f"no {kind} known in it")
                 continue
             head_grid(axis, grids[kind, column], **_colours(value, reach))
-            axis.tick_params(labelsize=6)
+            _thin_ticks(axis)
             drawn = axis.collections[0]
             axis.set_xlabel("head (1-based)" if kind == kinds[-1] else "")
             axis.set_ylabel("" if column else "layer (1-based)")
@@ -88,6 +87,14 @@ def _grids(scores: pd.DataFrame, kinds: Sequence[str], value: str, label: str) -
     for row, kind in enumerate(kinds):
         axes[row][0].set_ylabel(f"{kind}\n{axes[row][0].get_ylabel()}")
     return figure
+
+
+def _thin_ticks(axis: Axes) -> None:
+    """Of many heads and layers every other is named: small panels have no room for all."""
+    axis.tick_params(labelsize=7, labelrotation=0)
+    for ticks in (axis.get_xticklabels(), axis.get_yticklabels()):
+        for label in ticks[1::2] if len(ticks) > 8 else ():
+            label.set_visible(False)
 
 
 def _colours(value: str, reach: float) -> dict[str, Any]:
@@ -132,18 +139,21 @@ SERIES = (  # column, label, colour, marker, place beside the kind's line
 
 
 def _beside_null(table: pd.DataFrame) -> tuple[Figure, list[Axes]]:
-    readings = _by_reading(table)
-    figure, axes = panels(len(readings), 2.9, 3.4)
+    readings, kinds = _by_reading(table), _order(shown(table))[::-1]
+    figure, axes = panels(len(readings), 2.1, 3.4)
     for axis, rows in zip(axes, readings, strict=True):
-        kinds = _order(rows)[::-1]
         means = rows.groupby(["feature", "seed"])[["score", "null"]].mean()
         for place, kind in enumerate(kinds):
+            if kind not in set(rows["feature"]):
+                continue
             for value, label, color, marker, offset in SERIES:
                 samples, at = means.loc[kind][value].to_numpy(), place + offset
                 axis.plot(samples, [at] * len(samples), ".", color=color, alpha=0.4)
-                named = None if place else label
-                mean_with_interval(axis, at, samples, color, named, marker, horizontal=True)
-        axis.set_yticks(range(len(kinds)), kinds)
+                mean_with_interval(axis, at, samples, color, label, marker, horizontal=True)
+        first = axis is axes[0]
+        axis.set_yticks(range(len(kinds)), kinds if first else [""] * len(kinds))
+        axis.set_ylim(-0.6, len(kinds) - 0.4)
+        axis.tick_params(axis="x", labelsize=8)
         axis.set_title(_title(rows), fontsize=9)
     _legend(figure, axes[0])
     return figure, axes
@@ -155,20 +165,20 @@ def last_layer(table: pd.DataFrame) -> Figure:
     Args:
         table: as from `papers.secrets.token_to_token.last_layer`.
     """
-    readings = _by_reading(table)
-    figure, axes = panel_grid(2, len(readings), 2.9, 2.4)
+    readings, kinds = _by_reading(table), _order(shown(table))
+    figure, axes = panel_grid(2, len(readings), 2.1, 2.3)
     values = (("score", "attention of [CLS]"), ("above", "minus the null"))
     for line, (value, label) in zip(axes, values, strict=True):
         reach = float(table[value].abs().max())
         for axis, rows in zip(line, readings, strict=True):
-            kinds = _order(rows)
-            grid = rows.pivot_table(index="feature", columns="head", values=value).loc[kinds]
+            grid = rows.pivot_table(index="feature", columns="head", values=value).reindex(kinds)
+            named = kinds if axis is line[0] else False
             heads = [head + 1 for head in grid.columns]
             colours = _colours(value, reach)
             style = {"linewidths": 0.4, "linecolor": "white", "cbar": False}
-            sns.heatmap(grid, ax=axis, xticklabels=heads, yticklabels=kinds, **style, **colours)
-            axis.set(xlabel="head of the last layer (1-based)", ylabel="")
-            axis.tick_params(labelsize=8)
+            sns.heatmap(grid, ax=axis, xticklabels=heads, yticklabels=named, **style, **colours)
+            axis.set(xlabel="head (1-based)", ylabel="")
+            axis.tick_params(labelsize=8, labelrotation=0)
             axis.set_title(_title(rows), fontsize=9)
         figure.colorbar(line[-1].collections[0], ax=line, label=label, shrink=0.8)
     return figure
@@ -187,8 +197,12 @@ def diagonals(links: pd.DataFrame) -> Figure:
     groups = [rows for _, rows in own.groupby(["reading", "relation"], sort=False)]
     if not groups:
         return _nothing()
-    figure, axes = panels(len(groups), 2.9, 3.0)
-    for axis, rows in zip(axes, groups, strict=True):
+    wide = min(len(groups), 3)
+    figure, axes = panel_grid(-(-len(groups) // wide), wide, 2.5, 2.6)
+    flat = [axis for line in axes for axis in line]
+    for axis in flat[len(groups) :]:
+        axis.set_axis_off()
+    for axis, rows in zip(flat, groups, strict=False):
         heads = rows.groupby(["layer", "head"])[["score", "null", "neighbours"]].mean()
         best = heads.nlargest(BEST, "score")
         axis.plot(heads["neighbours"], heads["null"], "s", color=BASELINE, markersize=4, alpha=0.7,
@@ -199,7 +213,7 @@ def diagonals(links: pd.DataFrame) -> Figure:
                   markeredgecolor="black", label="five highest")  # fmt: skip
         axis.set(xlabel="attention to both neighbours", ylabel="attention", ylim=(0, None))
         axis.set_title(f"{rows['relation'].iloc[0]}: {_title(rows)}", fontsize=9)
-    _legend(figure, axes[0], 3)
+    _legend(figure, flat[0], 3)
     return figure
 
 
@@ -239,7 +253,12 @@ def _nothing() -> Figure:
 
 
 def _legend(figure: Figure, axis: Axes, columns: int = 2) -> None:
-    handles, labels = axis.get_legend_handles_labels()
+    drawn = dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))  # each label once
     figure.legend(
-        handles, labels, loc="outside upper center", ncols=columns, fontsize=8, frameon=False
+        drawn.values(),
+        drawn.keys(),
+        loc="outside upper center",
+        ncols=columns,
+        fontsize=8,
+        frameon=False,
     )

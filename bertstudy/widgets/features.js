@@ -41,7 +41,7 @@ function scoreGrid(task, onpick) {
         node.style.setProperty("--share", `${Math.abs(share) * 100}%`);
         node.classList.toggle("loss", share < 0);
         node.classList.toggle("strong", Math.abs(share) > 0.6);
-        node.textContent = wordy ? say(grid[l][k], 2) : "";
+        node.textContent = wordy ? number(grid[l][k], 2).replace("−0.00", "0.00") : "";
         node.title = `layer ${l + 1}, head ${k + 1}: ${say(grid[l][k])}`;
         node.setAttribute("aria-label", node.title);
       });
@@ -54,14 +54,14 @@ function scoreGrid(task, onpick) {
 
 /** One head in words: before, after, chance, and the difference with its interval over seeds. */
 function inWords(found, seeds, isMinus, layer, head) {
-  const part = (name, { score, null: chance }) => h("tr", null, h("th", { scope: "row" }, name),
-    ...[score, chance].map((grid) => h("td", null, number(grid[layer][head]))),
-    h("td", null, signed(score[layer][head] - chance[layer][head])));
-  const rows = [part("pre-trained", found.before)];
-  if (found.after) rows.push(part(`fine-tuned, mean of ${seeds} seed${seeds > 1 ? "s" : ""}`, found.after));
+  const models = { "pre-trained": found.before };
+  if (found.after) models[`fine-tuned (${seeds} seed${seeds > 1 ? "s" : ""})`] = found.after;
+  const row = (name, one) => h("tr", null, h("th", { scope: "row" }, name),
+    ...Object.values(models).map(({ score, null: chance }) => h("td", null, one(score[layer][head], chance[layer][head]))));
   const table = h("div", { class: "scroll" }, h("table", null, h("thead", null, h("tr", null,
-    ...["", "this kind", "random words", "above"].map((text) => h("th", null, text)))),
-  h("tbody", null, ...rows)));
+    ...["", ...Object.keys(models)].map((text) => h("th", null, text)))),
+  h("tbody", null, row("this kind", (score) => number(score)), row("random words", (_, chance) => number(chance)),
+    row("above", (score, chance) => signed(score - chance)))));
   if (!found.after) return [table];
   const difference = values(found, "difference", isMinus)[layer][head];
   const interval = found.interval?.[isMinus ? "above" : "score"][layer][head];

@@ -4,7 +4,7 @@
 stand beside a null throughout: as many word tokens drawn at random.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,7 @@ def scores(records: Sequence[Record]) -> pd.DataFrame:
     rows = []
     for record in _measured(records):
         common = described(record)
-        for feature, values in record.values["features"].items():
+        for feature, values in in_order(record.values["features"], KINDS):
             if "score" not in values:
                 continue
             both = (np.array(values[key]) for key in ("score", "null"))
@@ -71,6 +71,11 @@ def scores(records: Sequence[Record]) -> pd.DataFrame:
                 for at, (score, null) in enumerate(pairs)
             ]
     return pd.DataFrame(rows)
+
+
+def in_order(values: dict[str, Any], names: Iterable[str]) -> list[tuple[str, Any]]:
+    """A record's values by name, in the order of ``names``: its file sorts them."""
+    return [(name, values[name]) for name in names if name in values]
 
 
 def _measured(records: Sequence[Record]) -> Iterator[Record]:
@@ -93,20 +98,23 @@ def changes(table: pd.DataFrame) -> pd.DataFrame:
 def counts(records: Sequence[Record]) -> pd.DataFrame:
     """How much there is to look at: examples that have a kind of token, and its tokens.
 
-    Columns ``data annotation examples``, then a column a kind, "examples with it / tokens";
+    One row a kind and, after its name, a column a data set: "examples with it / tokens", or
     "not annotated" where the source does not tell.
     """
-    rows = {}
-    for record in _measured(records):
-        data, values = record.recipe["data"], record.values
-        row = {"data": data["name"], "annotation": data["annotation"]}
-        row["examples"] = values["examples"]
-        for kind in KINDS:
-            found = values["features"].get(kind)
-            said = f"{found['examples']} / {found['tokens']}" if found else "not annotated"
-            row[kind] = said
-        rows[data["name"]] = row
-    return pd.DataFrame(list(rows.values()))
+    return counted(_measured(records), "features", "tokens", KINDS)
+
+
+def counted(records: Iterable[Record], part: str, unit: str, names: Iterable[str]) -> pd.DataFrame:
+    """`counts` of a part of the records' values, whose ``unit`` is counted in the examples."""
+    columns = {}
+    for record in records:
+        data, found = record.recipe["data"], record.values[part]
+        title = f"{data['name']}: {data['annotation']}, {record.values['examples']} examples"
+        columns[title] = [
+            f"{found[name]['examples']} / {found[name][unit]}" if name in found else "not annotated"
+            for name in names
+        ]
+    return pd.DataFrame({"kind": list(names), **columns})
 
 
 def beyond_chance(table: pd.DataFrame) -> pd.DataFrame:

@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from bertstudy.linguistics import FEATURES, SPECIALS
 from bertstudy.papers.secrets import features
-from bertstudy.papers.secrets.features import described
+from bertstudy.papers.secrets.features import KINDS, described
 from bertstudy.papers.secrets.linguistic_attention import RELATIONS
 from bertstudy.store import Record
 
@@ -48,7 +47,7 @@ def last_layer(records: Sequence[Record]) -> pd.DataFrame:
     """
     rows = []
     for record in records:
-        for feature, values in record.values["features"].items():
+        for feature, values in features.in_order(record.values["features"], KINDS):
             if "cls" in values:
                 both = zip(values["cls"], values["cls_null"], strict=True)
                 rows += [
@@ -69,7 +68,7 @@ def links(records: Sequence[Record]) -> pd.DataFrame:
     rows = []
     for record in records:
         diagonal = np.array(record.values["neighbours"])
-        for relation, values in record.values["relations"].items():
+        for relation, values in features.in_order(record.values["relations"], RELATIONS):
             if "score" not in values:
                 continue
             score, null = (np.array(values[key]) for key in ("score", "null"))
@@ -86,16 +85,7 @@ def links(records: Sequence[Record]) -> pd.DataFrame:
 
 def counts(records: Sequence[Record]) -> pd.DataFrame:
     """Examples that have a relation, and its pairs of word pieces; as `features.counts`."""
-    rows = {}
-    for record in records:
-        data, found = record.recipe["data"], record.values["relations"]
-        row = {"data": data["name"], "annotation": data["annotation"]}
-        row["examples"] = record.values["examples"]
-        for name in RELATIONS:
-            here = found.get(name)
-            row[name] = f"{here['examples']} / {here['pairs']}" if here else "not annotated"
-        rows[data["name"]] = row
-    return pd.DataFrame(list(rows.values()))
+    return features.counted(records, "relations", "pairs", RELATIONS)
 
 
 def coincidence(table: pd.DataFrame) -> pd.DataFrame:
@@ -140,6 +130,7 @@ def coincidence_summary(table: pd.DataFrame) -> pd.DataFrame:
         "diagonal": "attention to neighbours, minus that of all heads",
         "shared": "of them among the first five",
     }
+    found["shared"] = found["shared"].map("{:.1f}".format)
     return found.reset_index().rename(columns=titles)
 
 
@@ -161,7 +152,7 @@ def last_layer_punctuation_lead(records: Sequence[Record]) -> np.ndarray:
 
 def _lead(records: Sequence[Record], kind: str) -> np.ndarray:
     def lead(values: dict) -> float:
-        if not {*SPECIALS, *FEATURES} <= set(values):
+        if not set(KINDS) <= set(values):
             return float("nan")
         means = {name: np.mean(found["cls"]) for name, found in values.items() if "cls" in found}
         own = means.pop(kind, np.nan)
