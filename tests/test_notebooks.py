@@ -31,6 +31,8 @@ def home(tmp_path_factory):
         "label": [int(n % 3 == 0) for n in range(12)],
     }
     lay_out(folder / "hub", "rte", train=rows, validation=rows)
+    (folder / "notebooks").mkdir()
+    (folder / "_config.yml").touch()
     return folder
 
 
