@@ -59,7 +59,8 @@ def ranked_heads(heads: pd.DataFrame) -> Figure:
     threshold = float(np.percentile(both["annotated"], PERCENTILE))
     axis.axhline(threshold, color="black", linewidth=0.8, linestyle=":")
     said = f"{PERCENTILE}th percentile of the {len(both)} heads"
-    axis.text(len(both) / 2, threshold, said, fontsize=8, ha="center", va="bottom")
+    axis.text(len(both) / 2, threshold, said, fontsize=8, ha="center", va="bottom", zorder=3,
+              bbox={"facecolor": "white", "linewidth": 0, "alpha": 0.8, "pad": 1})  # fmt: skip
     axis.plot(place, both["random"], "_", color=LIGHT, markersize=8, label="pairs as far apart")
     axis.plot(
         place, both["random_any"], "x", color=BASELINE, markersize=4, label="any word to predicate"
