@@ -74,7 +74,7 @@ def _grids(scores: pd.DataFrame, kinds: Sequence[str], value: str, label: str) -
         line[0].set_title(_title(rows), fontsize=9)
         for axis, kind in zip(line, kinds, strict=True):
             if not grids[kind, column].size:
-                _empty(axis, f"no {kind} known in it")
+                _empty(axis, f"no {kind}\nknown in it")
                 continue
             head_grid(axis, grids[kind, column], **_colours(value, reach))
             _thin_ticks(axis)
@@ -109,6 +109,8 @@ def _empty(axis: Axes, said: str) -> None:
     axis.set_xticks([])
     axis.set_yticks([])
     axis.set_box_aspect(1)
+    for spine in axis.spines.values():
+        spine.set_visible(False)
 
 
 def against_null(scores: pd.DataFrame) -> Figure:

@@ -55,7 +55,7 @@ function scoreGrid(task, onpick) {
 /** One head in words: before, after, chance, and the difference with its interval over seeds. */
 function inWords(found, seeds, isMinus, layer, head) {
   const models = { "pre-trained": found.before };
-  if (found.after) models[`fine-tuned (${seeds} seed${seeds > 1 ? "s" : ""})`] = found.after;
+  if (found.after) models["fine-tuned"] = found.after;
   const row = (name, one) => h("tr", null, h("th", { scope: "row" }, name),
     ...Object.values(models).map(({ score, null: chance }) => h("td", null, one(score[layer][head], chance[layer][head]))));
   const table = h("div", { class: "scroll" }, h("table", null, h("thead", null, h("tr", null,
@@ -66,7 +66,7 @@ function inWords(found, seeds, isMinus, layer, head) {
   const difference = values(found, "difference", isMinus)[layer][head];
   const interval = found.interval?.[isMinus ? "above" : "score"][layer][head];
   return [table, h("p", { class: "remark" }, `Fine-tuning${isMinus ? ", null subtracted" : ""}: ${signed(difference)}`,
-    interval ? `, 95 % interval over seeds ${interval.map((bound) => signed(bound)).join(" to ")}.` : ", one seed.")];
+    interval ? `, 95 % interval over ${seeds} seeds ${interval.map((bound) => signed(bound)).join(" to ")}.` : ", one seed.")];
 }
 
 /** The token of the kind that receives most of this map, and the word that does. */
