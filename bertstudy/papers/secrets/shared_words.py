@@ -90,8 +90,7 @@ def overlap(model: "PreTrainedModel", examples: Sequence[Aligned], data: Encoded
 
 
 def _weights(pairs: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], length: int) -> Tensor:
-    """What each cell of a map counts for, ``[query, key]``; each pair of words sums to
-    1 / pairs for every piece looked at."""
+    """What each cell of a map counts for, ``[query, key]``; the equation above in one sum."""
     weights = torch.zeros(length, length)
     for queries, keys in pairs:
         for query in queries:
