@@ -23,8 +23,10 @@ PAGES = {  # what it measures beside scores, and how many figures it has
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A store that all pages share, and twelve pairs of sentences as RTE."""
+    """A project with nothing recorded, and twelve pairs of sentences as RTE."""
     folder = tmp_path_factory.mktemp("home")
+    for name in ("_config.yml", "notebooks"):
+        (folder / name).symlink_to(ROOT / name)
     rows = {
         "sentence1": [SENTENCES[n % 5] for n in range(12)],
         "sentence2": [SENTENCES[n * n % 5] for n in range(12)],
@@ -39,13 +41,8 @@ def home(tmp_path_factory):
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_runs_on_plain_papermill(name, home):
     out = home / f"{name.replace('/', '-')}.ipynb"
-    command = [
-        sys.executable,
-        "-m",
-        "papermill",
-        str(ROOT / "notebooks" / f"{name}.ipynb"),
-        str(out),
-    ]
+    page = home / "notebooks" / f"{name}.ipynb"
+    command = [sys.executable, "-m", "papermill", str(page), str(out)]
     chosen = {"source": str(home / "hub"), "task": "rte", "seeds": "1"}
     command += [word for key, value in chosen.items() for word in ("-p", key, value)]
     env = os.environ | {"BERTSTUDY_HOME": str(home), "OMP_NUM_THREADS": "1"}

@@ -130,7 +130,7 @@ def changed_attention(changes: pd.DataFrame) -> Figure:
     figure, axes = _beside_null(changes)
     for axis in axes:
         axis.axvline(0, color="black", linewidth=0.8)
-        axis.set_xlabel("fine-tuned minus pre-trained")
+        axis.set_xlabel("change by fine-tuning")
     return figure
 
 

@@ -153,9 +153,9 @@ def rises(records: Sequence[Record]) -> pd.DataFrame:
                 continue
             naive = [float(_rise(record, before, kind).max()) for record in models]
             row = {"task": task, "kind": kind, "chosen and judged on all examples": _said(naive)}
-            if kind in RISES:
-                for key, title in (("score", ""), ("null", ", random words")):
-                    row[f"held out{title}"] = _said(_held_out_rises(own, kind, key))
+            for title, key in (("held out", "score"), ("held out, random words", "null")):
+                is_kept = kind in RISES
+                row[title] = _said(_held_out_rises(own, kind, key)) if is_kept else np.nan
             rows.append(row | {"seeds": len(models)})
     return pd.DataFrame(rows)
 
