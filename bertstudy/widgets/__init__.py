@@ -7,7 +7,9 @@ page), then show any number of explorers that read it.
 from bertstudy.widgets.attention import AttentionExplorer
 from bertstudy.widgets.data import AttentionMaps, DisablingGrid, Example, PageData
 from bertstudy.widgets.disabling import DisablingExplorer
+from bertstudy.widgets.labelling import LabellingTool
 from bertstudy.widgets.live import LivePanel
+from bertstudy.widgets.patterns import PatternGallery
 
 __all__ = [
     "AttentionExplorer",
@@ -15,6 +17,8 @@ __all__ = [
     "DisablingExplorer",
     "DisablingGrid",
     "Example",
+    "LabellingTool",
     "LivePanel",
     "PageData",
+    "PatternGallery",
 ]

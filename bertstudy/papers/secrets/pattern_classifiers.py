@@ -1,0 +1,172 @@
+r"""§4.1, two classifiers of attention maps: the paper's small convolutional network, and rules.
+
+Both take a batch of maps of different lengths and return a probability for each of `PATTERNS`. The
+network sees what the annotator saw: the square root of the weights, cut to the real tokens and
+resized bilinearly to `SIDE` × `SIDE`. Resizing is linear and separable, so for a map A of L tokens
+it is $R_L \sqrt{A} R_L^\top$ with one small matrix R_L a length: maps of any lengths share a batch.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bertstudy import paths
+from bertstudy.errors import BertstudyError
+from bertstudy.papers.secrets.labelled_maps import FOLDER, PATTERNS, LabelledMaps
+
+SIDE = 32  # pixels: no more than the tokens of most inputs, and a quarter of the work of 64
+UNCERTAIN = 0.5  # a map is uncertain where no pattern is more probable than this
+NETWORK = FOLDER / "network.safetensors"  # trained on all labelled maps
+
+
+class Classifier(Protocol):
+    """What sorts maps into patterns."""
+
+    def probabilities(self, probs: Tensor, is_token: Tensor, second: Tensor) -> Tensor:
+        """``[batch, head, pattern]``, float32, sums to 1 over patterns.
+
+        Args:
+            probs: attention after softmax, ``[batch, head, query, key]``, padding on the right.
+            is_token: ``[batch, key]``, False at padding.
+            second: ``[batch]``, first token of the second segment, 0 if there is none.
+        """
+        ...
+
+
+# The network ----------------------------------------------------------------------------------
+
+
+@cache
+def resampler(length: int) -> Tensor:
+    """``[SIDE, length]``: bilinear resizing of a column of weights, smoothed where it shrinks."""
+    if length < 1:
+        raise BertstudyError(f"a map of {length} tokens cannot be resized")
+    unit = torch.eye(length)[None, None]
+    size = (SIDE, length)
+    return F.interpolate(unit, size, mode="bilinear", antialias=True, align_corners=False)[0, 0]
+
+
+def images(probs: Tensor, is_token: Tensor) -> Tensor:
+    """Maps as the network sees them, ``[batch × head, 1, SIDE, SIDE]``."""
+    batch, heads, tokens, _ = probs.shape
+    resize = probs.new_zeros(batch, 1, SIDE, tokens, dtype=torch.float32)
+    for row, length in enumerate(is_token.sum(-1).tolist()):
+        resize[row, 0, :, :length] = resampler(length)
+    return (resize @ probs.float().sqrt() @ resize.mT).view(batch * heads, 1, SIDE, SIDE)
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the network is made; part of a record's key."""
+
+    widths: tuple[int, ...] = (8, 8, 16, 16, 32, 32, 32, 32)  # channels of the convolutions
+    epochs: int = 40
+    batch_size: int = 32
+    learning_rate: float = 2e-3  # of Adam; falls to 0 along a cosine
+    side: int = SIDE
+
+
+class Network(nn.Module):
+    """Eight 3×3 convolutions with ReLU, halved after every second, then averaged over places.
+
+    Kovaleva et al. name the number of convolutions and the ReLU; widths, pooling and training are
+    ours. Averaging over places at the end lets a shape be anywhere in the map.
+    """
+
+    def __init__(self, widths: Sequence[int] = Training.widths) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for index, (inner, outer) in enumerate(zip((1, *widths), widths, strict=False)):
+            convolution = nn.Conv2d(inner, outer, 3, padding=1)
+            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+            nn.init.zeros_(convolution.bias)
+            layers += [convolution, nn.ReLU()]
+            if index % 2 and index < len(widths) - 1:
+                layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers)
+        self.classes = nn.Linear(widths[-1], len(PATTERNS))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``[n, pattern]`` of ``images [n, 1, SIDE, SIDE]``."""
+        return self.classes(self.features(images).mean((2, 3)))
+
+    @torch.inference_mode()
+    def probabilities(self, probs: Tensor, is_token: Tensor, second: Tensor) -> Tensor:
+        """See `Classifier`; where a second segment begins is not shown to the network."""
+        logits = self(images(probs, is_token).to(self.classes.weight.device))
+        return logits.softmax(-1).view(*probs.shape[:2], len(PATTERNS))
+
+
+def padded(labelled: LabelledMaps) -> tuple[Tensor, Tensor, Tensor]:
+    """Labelled maps as a `Classifier` takes them, each the only head of its input."""
+    lengths = labelled.table["length"].to_numpy()
+    probs = torch.zeros(len(labelled), 1, lengths.max(), lengths.max())
+    for row, weights in enumerate(labelled.maps):
+        probs[row, 0, : lengths[row], : lengths[row]] = torch.from_numpy(weights)
+    is_token = torch.arange(lengths.max())[None] < torch.from_numpy(lengths)[:, None]
+    return probs, is_token, torch.from_numpy(labelled.table["second"].to_numpy())
+
+
+def train(labelled: LabelledMaps, seed: int, how: Training | None = None) -> Network:
+    """A network trained on all of these maps, in evaluation mode.
+
+    Every map is also shown with its tokens in reverse order: queries and keys together, which
+    leaves columns columns, diagonals diagonals and blocks blocks.
+
+    Args:
+        seed: of the first weights and of the order of the maps.
+    """
+    how = how or Training()
+    pictures = images(*padded(labelled)[:2])
+    targets = torch.from_numpy(labelled.targets)
+    pictures, targets = torch.cat([pictures, pictures.flip(2, 3)]), targets.repeat(2)
+    steps = how.epochs * (len(labelled) // how.batch_size + 1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = Network(how.widths)
+        optimiser = torch.optim.Adam(network.parameters(), how.learning_rate)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+        for _ in range(steps):
+            rows = torch.randint(len(targets), (how.batch_size,))
+            loss = F.cross_entropy(network(pictures[rows]), targets[rows])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+    return network.eval()
+
+
+def save_network(network: Network, labelled: LabelledMaps, seed: int, path: Path = NETWORK) -> None:
+    """Write the weights with what they were made from."""
+    made = {"labels": labelled.hash, "seed": str(seed), "training": json.dumps(asdict(Training()))}
+    with paths.replacing(path) as temporary:
+        save_file(network.state_dict(), temporary, made)
+
+
+def load_network(labelled: LabelledMaps, path: Path = NETWORK) -> Network:
+    """The network that comes with the project, trained on these labels.
+
+    Raises:
+        BertstudyError: it was trained on other labels or in another way.
+    """
+    with safe_open(path, "pt") as file:
+        made = file.metadata()
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if made["labels"] != labelled.hash or made["training"] != json.dumps(asdict(Training())):
+        raise BertstudyError(
+            f"{path.name} was trained on labels {made['labels']} as {made['training']}, not on "
+            f"{labelled.hash} as it is now: run pattern_classifiers.make_network()"
+        )
+    network = Network()
+    network.load_state_dict(weights)
+    return network.eval()
