@@ -56,9 +56,7 @@ def contact_sheet(
     plt.close(figure)
     for axis in axes.flat:
         axis.axis("off")
-    for axis, weights, second, number in zip(
-        axes.flat, maps, seconds, numbers, strict=False
-    ):
+    for axis, weights, second, number in zip(axes.flat, maps, seconds, numbers, strict=False):
         axis.axis("on")
         draw_map(axis, weights, second)
         axis.set_title(str(number), fontsize=9, pad=7)
@@ -149,9 +147,7 @@ def pattern_of_heads(shares: pd.DataFrame) -> Figure:
         few = share.shape[1] <= 8
         colours = {"cmap": ListedColormap(list(COLOURS.values())), "vmin": -0.5}
         text = {"annot": share.round().astype(int), "fmt": "d", "annot_kws": {"fontsize": 8}}
-        head_grid(
-            axis, pattern, vmax=len(PATTERNS) - 0.5, **colours, **(text if few else {})
-        )
+        head_grid(axis, pattern, vmax=len(PATTERNS) - 0.5, **colours, **(text if few else {}))
         axis.collections[0].set_alpha((share / 100).to_numpy().ravel())
         rows = shares[shares["task"] == name]
         axis.set_title(f"{name.upper()}, {seed_count(rows)}", fontsize=10)

@@ -89,9 +89,7 @@ def gallery_data(
     return PageData(list(page.maps.values()), more={NAME: found})
 
 
-def _patterns(
-    maps: AttentionMaps, classifier: Classifier, own: pd.DataFrame
-) -> dict[str, Any]:
+def _patterns(maps: AttentionMaps, classifier: Classifier, own: pd.DataFrame) -> dict[str, Any]:
     """What `patterns.js` reads as ``task.more.patterns``."""
     named = [_classified(np.asarray(e.maps[-1]), e.tokens, classifier) for e in maps.examples]
     census = own.groupby(["layer", "head", "pattern"])["share"].mean().unstack()[list(PATTERNS)]
@@ -106,9 +104,7 @@ def _patterns(
     }
 
 
-def _classified(
-    maps: np.ndarray, tokens: Sequence[str], classifier: Classifier
-) -> np.ndarray:
+def _classified(maps: np.ndarray, tokens: Sequence[str], classifier: Classifier) -> np.ndarray:
     """Probabilities ``[layer, head, pattern]`` of one example's maps, each layer a batch entry."""
     probs = torch.from_numpy(maps).float()
     is_token = torch.ones(len(probs), len(tokens), dtype=torch.bool)

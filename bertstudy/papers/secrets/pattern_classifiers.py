@@ -13,7 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file

@@ -277,9 +277,7 @@ def judgements(records: Sequence[Record], labelled: LabelledMaps) -> pd.DataFram
             f1_score(targets, one, labels=range(len(PATTERNS)), average=None, zero_division=0)
             for one in named
         ]
-        pairs = [
-            (named[i] == named[j]).mean() for i in range(len(named)) for j in range(i)
-        ]
+        pairs = [(named[i] == named[j]).mean() for i in range(len(named)) for j in range(i)]
         rows.append(
             {"classifier": name, "macro-F1": folds.mean(), "sd over folds": folds.std(ddof=1)}
             | {"accuracy": (named == targets).mean()}

@@ -50,7 +50,21 @@ GUIDELINE = {  # by which the labels were given, written before the first of the
         "or an even grey"
     ),
 }
-COLUMNS = "id edition checkpoint task seed row layer head length second peak label again".split()
+COLUMNS = [
+    "id",
+    "edition",
+    "checkpoint",
+    "task",
+    "seed",
+    "row",
+    "layer",
+    "head",
+    "length",
+    "second",
+    "peak",
+    "label",
+    "again",
+]
 SHORTEST, LONGEST = 8, 48  # word pieces: a shape needs some cells, and a sheet some room
 FOLDER = Path(__file__).parent
 
