@@ -5,6 +5,7 @@ every map that a fine-tuned model makes on up to a thousand validation examples.
 share of each pattern among all these maps: examples × layers × heads.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from torch import Tensor
 from bertstudy.attention import Site
 from bertstudy.encoder import Encoded
 from bertstudy.papers.secrets import labelled_maps, pattern_classifiers
-from bertstudy.papers.secrets.labelled_maps import PATTERNS, LabelledMaps, second_segment
+from bertstudy.papers.secrets.labelled_maps import GUIDELINE, PATTERNS, LabelledMaps, second_segment
 from bertstudy.papers.secrets.pattern_classifiers import UNCERTAIN, Classifier
 from bertstudy.store import Record
 from bertstudy.streaming import EXAMPLES, Gold, sample, stream
@@ -53,7 +54,10 @@ def held_out(
     probabilities = np.zeros((len(labelled), len(PATTERNS)))
     folds = np.zeros(len(labelled), int)
     split = StratifiedKFold(FOLDS, shuffle=True, random_state=FOLD_SEED)
-    for fold, (rest, own) in enumerate(split.split(targets, targets)):
+    with warnings.catch_warnings():  # of a pattern that has fewer maps than there are folds
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        parts = list(split.split(targets, targets))
+    for fold, (rest, own) in enumerate(parts):
         classifier = fit(labelled.take(rest), seed)
         found = classifier.probabilities(*pattern_classifiers.padded(labelled.take(own)))
         probabilities[own], folds[own] = found[:, 0].numpy(), fold
@@ -61,8 +65,8 @@ def held_out(
 
 
 def macro_f1(targets: np.ndarray, predicted: np.ndarray) -> float:
-    """F1, mean over all five patterns; a pattern that is neither there nor named counts as 0."""
-    patterns = range(len(PATTERNS))
+    """F1, mean over the patterns; one that is neither there nor named has no F1 and is left out."""
+    patterns = np.union1d(targets, predicted)
     return float(f1_score(targets, predicted, labels=patterns, average="macro", zero_division=0))
 
 
@@ -195,6 +199,15 @@ def _classes(judged: dict[str, Any]) -> np.ndarray:
     return np.array(list(judged["classes"]), int)
 
 
+def guideline(labelled: LabelledMaps) -> pd.DataFrame:
+    """By what each label was given, and how many maps have it, by edition."""
+    rule = pd.DataFrame({"pattern": PATTERNS, "looks like": [GUIDELINE[p] for p in PATTERNS]})
+    counts = pd.crosstab(labelled.table["label"], labelled.table["edition"])
+    counts = counts.add_prefix("maps of ").reindex(PATTERNS, fill_value=0)
+    share = (100 * counts.sum(axis=1) / len(labelled)).rename("% of all")
+    return rule.merge(counts.join(share), left_on="pattern", right_index=True)
+
+
 def shares(records: Sequence[Record]) -> pd.DataFrame:
     """Tidy shares: one row a task, seed, layer, head and pattern.
 
@@ -264,8 +277,8 @@ def steady_heads(shares: pd.DataFrame) -> pd.DataFrame:
 def judgements(records: Sequence[Record], labelled: LabelledMaps) -> pd.DataFrame:
     """The classifiers beside each other on held-out maps.
 
-    Columns ``classifier``; ``macro-F1`` and its ``sd over folds``; ``accuracy``; F1 of each
-    pattern on all held-out maps; ``uncertain``, a percentage; ``seeds agree``, the percentage of
+    Columns ``classifier``; ``macro-F1``, mean over folds, and its ``sd over folds``; ``accuracy``;
+    F1 of each pattern, and their mean ``pooled macro-F1``, on all held-out maps together; ``uncertain``, a percentage; ``seeds agree``, the percentage of
     maps on which two training seeds name one pattern (absent where nothing is drawn). Means over
     training seeds.
     """
@@ -281,6 +294,7 @@ def judgements(records: Sequence[Record], labelled: LabelledMaps) -> pd.DataFram
         rows.append(
             {"classifier": name, "macro-F1": folds.mean(), "sd over folds": folds.std(ddof=1)}
             | {"accuracy": (named == targets).mean()}
+            | {"pooled macro-F1": np.mean(each)}
             | dict(zip(PATTERNS, np.mean(each, axis=0), strict=True))
             | {"uncertain": 100 * np.mean([judged["uncertain"] for judged in some])}
             | {"seeds agree": 100 * np.mean(pairs) if pairs else np.nan}

@@ -151,26 +151,31 @@ def save(labelled: LabelledMaps, folder: Path) -> None:
         save_file(pixels, temporary)
 
 
-def draw(study: "Study", count: int, seed: int = 0) -> LabelledMaps:
+def draw(
+    study: "Study", count: int, seed: int = 0, heads: Sequence[tuple[int, int]] = ()
+) -> LabelledMaps:
     """Maps of fine-tuned models drawn at random for labelling, as many from each task.
 
-    Examples of `SHORTEST` to `LONGEST` word pieces, layers and heads are drawn uniformly and
+    Examples of `SHORTEST` to `LONGEST` word pieces and heads of all layers are drawn uniformly and
     independently. The models are those of the study's first seed.
 
     Args:
         count: maps of each task.
         seed: of the draw.
+        heads: 0-based layers and heads to draw from; all if none are given. For more maps of a
+            pattern that is rare, from heads that have shown it.
     """
     rows, found = [], []
+    layers, width = study.config.num_hidden_layers, study.config.num_attention_heads
+    heads = heads or [(layer, head) for layer in range(layers) for head in range(width)]
     for number, task in enumerate(study.tasks):
         rng = np.random.default_rng([seed, number])
         data = study.encoded(task, "validation")
         fits = (data.lengths >= SHORTEST) & (data.lengths <= LONGEST)
         chosen = rng.choice(np.flatnonzero(fits), count, replace=False)
-        layers = rng.integers(study.config.num_hidden_layers, size=count)
-        heads = rng.integers(study.config.num_attention_heads, size=count)
         model = study.fine_tuned(task, study.seeds[0])
-        for row, layer, head in zip(chosen, layers, heads, strict=True):
+        for row, place in zip(chosen, rng.integers(len(heads), size=count), strict=True):
+            layer, head = heads[place]
             batch = model_inputs(model, data.batch([row]))
             with torch.inference_mode():
                 found.append(maps_of(model, **batch)[0, layer, head].float().numpy(force=True))
