@@ -6,22 +6,24 @@ resized bilinearly to `SIDE` × `SIDE`. Resizing is linear and separable, so for
 it is $R_L \sqrt{A} R_L^\top$ with one small matrix R_L a length: maps of any lengths share a batch.
 """
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from sklearn.tree import DecisionTreeClassifier, export_text
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bertstudy import paths
 from bertstudy.errors import BertstudyError
-from bertstudy.papers.secrets.labelled_maps import FOLDER, PATTERNS, LabelledMaps
+from bertstudy.papers.secrets.labelled_maps import FOLDER, PATTERNS, LabelledMaps, load
 
 SIDE = 32  # pixels: no more than the tokens of most inputs, and a quarter of the work of 64
 UNCERTAIN = 0.5  # a map is uncertain where no pattern is more probable than this
@@ -169,3 +171,140 @@ def load_network(labelled: LabelledMaps, path: Path = NETWORK) -> Network:
     network = Network()
     network.load_state_dict(weights)
     return network.eval()
+
+
+# The rules ------------------------------------------------------------------------------------
+
+DEPTH = 4  # questions asked of a map at most
+LEAF = 4  # labelled maps that each answer must rest on
+REACH = 3  # places before or after a token that count as near
+STATISTICS = (
+    "column",
+    "columns",
+    "steady",
+    "line",
+    "band",
+    "block",
+    "entropy",
+)
+
+
+def statistics(probs: Tensor, is_token: Tensor, second: Tensor) -> Tensor:
+    r"""`STATISTICS` of maps, ``[batch, head, statistic]``, float32.
+
+    With c_j the mean of column j over the L real queries, what a row would be if it did not depend
+    on its query,
+
+    - *column*: $\max_j c_j - 1/L$, how far the strongest column stands out;
+    - *columns*: the sum of the three strongest c_j, minus 3/L;
+    - *steady*: $\sum_{ij} (c_j - 1/L)^2 / \sum_{ij} (A_{ij} - 1/L)^2$, the part of the map's
+      variance that lies in its columns; 0 for an even map;
+    - *line*: the largest mean of $A_{i,i+o} - c_{i+o}$ along one diagonal, $|o| \le$ `REACH`;
+    - *band*: the mean over queries of $\sum_j (A_{ij} - c_j)$ over $|i - j| \le$ `REACH`;
+    - *block*: the mean over queries of $\sum_j (A_{ij} - c_j)$ over j in the segment of i; 0 where
+      there is one segment;
+    - *entropy*: the mean entropy of a row, divided by log L; 1 for an even map.
+
+    Arguments as of `Classifier.probabilities`.
+    """
+    real = is_token.to(torch.float32)
+    both = real[:, None, :, None] * real[:, None, None, :]
+    length = real.sum(-1)[:, None]  # [batch, 1]
+    maps = probs.float() * both
+    columns = maps.sum(2) / length[..., None]
+    excess = (maps - columns[:, :, None]) * both
+    even = both / length[..., None, None]
+    varied = ((maps - even) ** 2).sum((2, 3))
+    in_columns = (((columns[:, :, None] - even) * both) ** 2).sum((2, 3))
+    place = torch.arange(probs.size(-1), device=probs.device)
+    offset = place[None] - place[:, None]
+    side = (place[None] >= second[:, None]) & (second[:, None] > 0)  # [batch, token]
+    same = (side[:, :, None] == side[:, None, :]) & (second > 0)[:, None, None]
+    strongest = columns.topk(min(3, probs.size(-1)), dim=-1).values
+    lines = torch.stack([_line(excess, real, o) for o in range(-REACH, REACH + 1)])
+    entropy = -(maps * maps.clamp(min=1e-12).log()).sum(-1).sum(-1) / length
+    found = {
+        "column": columns.amax(-1) - 1 / length,
+        "columns": strongest.sum(-1) - strongest.size(-1) / length,
+        "steady": in_columns / varied.clamp(min=1e-9),
+        "line": lines.amax(0),
+        "band": (excess * (offset.abs() <= REACH)).sum((2, 3)) / length,
+        "block": (excess * same[:, None]).sum((2, 3)) / length,
+        "entropy": entropy / length.log().clamp(min=1e-6),
+    }
+    return torch.stack([found[name].expand(probs.shape[:2]) for name in STATISTICS], dim=-1)
+
+
+def _line(excess: Tensor, real: Tensor, offset: int) -> Tensor:
+    """Mean of the diagonal at this offset over its real cells, ``[batch, head]``."""
+    if abs(offset) >= excess.size(-1):
+        return excess.new_full(excess.shape[:2], -torch.inf)
+    later = real[:, abs(offset) :]  # a cell is real where the later of its two tokens is
+    cells = excess.diagonal(offset, dim1=2, dim2=3) * later[:, None]
+    return cells.sum(-1) / later.sum(-1).clamp(min=1)[:, None]
+
+
+class Rules:
+    """A decision tree of at most `DEPTH` questions about `STATISTICS`."""
+
+    def __init__(self, tree: DecisionTreeClassifier) -> None:
+        self.tree = tree
+
+    @classmethod
+    def fit(cls, labelled: LabelledMaps) -> "Rules":
+        """The tree whose thresholds divide these maps best."""
+        found = statistics(*padded(labelled))[:, 0].numpy()
+        tree = DecisionTreeClassifier(max_depth=DEPTH, min_samples_leaf=LEAF, random_state=0)
+        return cls(tree.fit(found, labelled.targets))
+
+    def probabilities(self, probs: Tensor, is_token: Tensor, second: Tensor) -> Tensor:
+        """See `Classifier`: the shares of the labels among the maps that answered alike."""
+        found = statistics(probs, is_token, second).flatten(0, 1).numpy(force=True)
+        known = torch.from_numpy(self.tree.predict_proba(found)).float()
+        every = torch.zeros(len(known), len(PATTERNS))
+        every[:, self.tree.classes_.tolist()] = known
+        return every.view(*probs.shape[:2], len(PATTERNS))
+
+    def __str__(self) -> str:
+        names = [PATTERNS[index] for index in self.tree.classes_]
+        return export_text(self.tree, feature_names=STATISTICS, class_names=names).rstrip()
+
+
+# Both ---------------------------------------------------------------------------------------------
+
+FITS: dict[str, Callable[[LabelledMaps, int], Classifier]] = {
+    "network": train,
+    "rules": lambda labelled, _: Rules.fit(labelled),
+}
+SHIPPED_SEED = 0  # of the network that comes with the project
+
+
+def settings() -> dict[str, Any]:
+    """What both are made with; part of a record's key."""
+    rules = {"depth": DEPTH, "leaf": LEAF, "reach": REACH, "statistics": list(STATISTICS)}
+    return {"network": asdict(Training()), "rules": rules}
+
+
+def fitted(name: str, labelled: LabelledMaps) -> Classifier:
+    """The classifier of that name, from all labelled maps.
+
+    Raises:
+        BertstudyError: there is none of that name, or the shipped network is of other labels.
+    """
+    if name not in FITS:
+        raise BertstudyError(f"unknown classifier '{name}'; allowed: {', '.join(FITS)}")
+    return load_network(labelled) if name == "network" else Rules.fit(labelled)
+
+
+def made(name: str, labelled: LabelledMaps) -> dict[str, Any]:
+    """What the classifier of that name depends on; part of a record's key."""
+    own = {"labels": labelled.hash, "how": settings()[name]}
+    if name == "network":
+        own["weights"] = hashlib.sha256(NETWORK.read_bytes()).hexdigest()[:16]
+    return own
+
+
+def make_network() -> None:
+    """Train the network that comes with the project anew, after labels or training changed."""
+    labelled = load()
+    save_network(train(labelled, SHIPPED_SEED), labelled, SHIPPED_SEED)

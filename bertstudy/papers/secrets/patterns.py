@@ -278,9 +278,9 @@ def judgements(records: Sequence[Record], labelled: LabelledMaps) -> pd.DataFram
     """The classifiers beside each other on held-out maps.
 
     Columns ``classifier``; ``macro-F1``, mean over folds, and its ``sd over folds``; ``accuracy``;
-    F1 of each pattern, and their mean ``pooled macro-F1``, on all held-out maps together; ``uncertain``, a percentage; ``seeds agree``, the percentage of
-    maps on which two training seeds name one pattern (absent where nothing is drawn). Means over
-    training seeds.
+    F1 of each pattern, and their mean ``pooled macro-F1``, on all held-out maps together;
+    ``uncertain``, a percentage; ``seeds agree``, the percentage of maps on which two training
+    seeds name one pattern (absent where nothing is drawn). Means over training seeds.
     """
     targets, rows = labelled.targets, []
     for name, some in _judged(records).values.items():
