@@ -110,12 +110,12 @@ class Network(nn.Module):
 
 def padded(labelled: LabelledMaps) -> tuple[Tensor, Tensor, Tensor]:
     """Labelled maps as a `Classifier` takes them, each the only head of its input."""
-    lengths = labelled.table["length"].to_numpy()
-    probs = torch.zeros(len(labelled), 1, lengths.max(), lengths.max())
+    lengths = torch.tensor(labelled.table["length"].tolist())
+    probs = torch.zeros(len(labelled), 1, int(lengths.max()), int(lengths.max()))
     for row, weights in enumerate(labelled.maps):
         probs[row, 0, : lengths[row], : lengths[row]] = torch.from_numpy(weights)
-    is_token = torch.arange(lengths.max())[None] < torch.from_numpy(lengths)[:, None]
-    return probs, is_token, torch.from_numpy(labelled.table["second"].to_numpy())
+    is_token = torch.arange(int(lengths.max()))[None] < lengths[:, None]
+    return probs, is_token, torch.tensor(labelled.table["second"].tolist())
 
 
 def train(labelled: LabelledMaps, seed: int, how: Training | None = None) -> Network:
