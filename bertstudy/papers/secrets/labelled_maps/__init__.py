@@ -110,7 +110,7 @@ class LabelledMaps:
         """
         if (missing := self.table["label"] == "").any():
             raise BertstudyError(f"{missing.sum()} maps have no label yet")
-        return self.table["label"].map(PATTERNS.index).to_numpy()
+        return np.array([PATTERNS.index(label) for label in self.table["label"]])
 
     @property
     def hash(self) -> str:
