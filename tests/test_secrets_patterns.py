@@ -479,7 +479,7 @@ def test_the_gallery_shows_the_maps_of_a_pattern(page: Watched, gallery_page, tm
     maps.first.wait_for()
     assert maps.count() == 12
     shown.get_by_label("Pattern").select_option("Vertical")
-    assert "4 of 12 maps" in shown.get_by_role("status").inner_text()
+    assert "4 of 12 maps" in shown.locator("p.readout").inner_text()
     assert [text.split()[1] for text in maps.all_inner_texts()] == ["0.95", "0.91", "0.90", "0.50"]
     assert maps.last.inner_text().endswith("?"), "half is not more than half"
     shown.get_by_label("Layer").select_option("2")
