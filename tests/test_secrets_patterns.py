@@ -141,6 +141,8 @@ def test_drawn_maps_are_those_of_the_model(opened):
     assert again.table.equals(found.table)
     other = labelled_maps.draw(opened, 5, seed=1)
     assert not other.table.equals(found.table)
+    one = labelled_maps.draw(opened, 5, heads=[(2, 3)]).table
+    assert set(zip(one["layer"], one["head"], strict=True)) == {(2, 3)}
 
 
 # Classifiers ------------------------------------------------------------------------------------
@@ -167,11 +169,58 @@ def test_rows_of_padding_queries_are_not_seen():
     assert torch.equal(images(weights, is_token), images(other, is_token))
 
 
+def statistics(weights, second=0, padding=0):
+    """`pattern_classifiers.statistics` of one map, by name."""
+    weights = torch.as_tensor(weights, dtype=torch.float32)
+    is_token = torch.arange(len(weights) + padding)[None] < len(weights)
+    weights = F.pad(weights, (0, padding, 0, padding), value=0.3)  # what padding holds is not read
+    found = pattern_classifiers.statistics(weights[None, None], is_token, torch.tensor([second]))
+    return dict(zip(pattern_classifiers.STATISTICS, found[0, 0].tolist(), strict=True))
+
+
+def test_statistics_match_hand_worked_maps():
+    even = statistics(torch.full((5, 5), 0.2), second=2)
+    assert even == pytest.approx(dict.fromkeys(even, 0.0) | {"entropy": 1.0}, abs=1e-5)
+
+    # Every token looks at itself alone: columns of 1/8; 4, 5, 6, 7, 7, 6, 5, 4 tokens are near.
+    itself = statistics(torch.eye(8))
+    expected = dict.fromkeys(itself, 0.0) | {"line": 7 / 8, "band": 1 - 5.5 / 8}
+    assert itself == pytest.approx(expected, abs=1e-5)
+    moved = statistics(torch.eye(8).roll(1, 1))  # the next token; the last one looks at the first
+    assert moved["line"] == pytest.approx(7 / 8)
+
+    # Every token looks at the third: each row is the mean row.
+    third = statistics(F.one_hot(torch.full((8,), 2), 8), second=4)
+    expected = dict.fromkeys(third, 0.0) | {"column": 7 / 8, "columns": 5 / 8, "steady": 1.0}
+    assert third == pytest.approx(expected, abs=1e-5)
+
+    # Two segments of two, each evenly over its own: 1 within, where the columns alone give 1/2.
+    squares = torch.block_diag(torch.full((2, 2), 0.5), torch.full((2, 2), 0.5))
+    assert statistics(squares, second=2)["block"] == pytest.approx(0.5)
+    assert statistics(squares)["block"] == 0
+    assert statistics(squares)["entropy"] == pytest.approx(0.5)  # log 2 ÷ log 4
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 9])
+def test_padding_changes_no_statistic(length):
+    weights = torch.rand(length, length).softmax(-1)
+    assert statistics(weights, length // 2, 7) == pytest.approx(
+        statistics(weights, length // 2), abs=1e-5
+    )
+
+
+def test_rules_find_planted_patterns_and_say_themselves():
+    rules = pattern_classifiers.Rules.fit(planted(20))
+    assert accuracy(rules, planted(20, seed=1)) > 0.9
+    assert "line" in str(rules)
+    assert "class: Block" in str(rules)
+
+
 QUICK = Training(epochs=12, learning_rate=5e-3)
 
 
-def accuracy(network, labelled):
-    found = network.probabilities(*pattern_classifiers.padded(labelled))[:, 0].argmax(-1)
+def accuracy(classifier, labelled):
+    found = classifier.probabilities(*pattern_classifiers.padded(labelled))[:, 0].argmax(-1)
     return float((found.numpy() == labelled.targets).mean())
 
 

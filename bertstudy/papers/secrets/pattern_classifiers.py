@@ -26,6 +26,7 @@ from bertstudy.errors import BertstudyError
 from bertstudy.papers.secrets.labelled_maps import FOLDER, PATTERNS, LabelledMaps, load
 
 SIDE = 32  # pixels: no more than the tokens of most inputs, and a quarter of the work of 64
+CHUNK = 256  # maps that pass through the network together: their features stay in the cache
 UNCERTAIN = 0.5  # a map is uncertain where no pattern is more probable than this
 NETWORK = FOLDER / "network.safetensors"  # trained on all labelled maps
 
@@ -104,7 +105,8 @@ class Network(nn.Module):
     @torch.inference_mode()
     def probabilities(self, probs: Tensor, is_token: Tensor, second: Tensor) -> Tensor:
         """See `Classifier`; where a second segment begins is not shown to the network."""
-        logits = self(images(probs, is_token).to(self.classes.weight.device))
+        seen = images(probs, is_token).to(self.classes.weight.device)
+        logits = torch.cat([self(some) for some in seen.split(CHUNK)])
         return logits.softmax(-1).view(*probs.shape[:2], len(PATTERNS))
 
 
@@ -225,7 +227,7 @@ def statistics(probs: Tensor, is_token: Tensor, second: Tensor) -> Tensor:
     entropy = -(maps * maps.clamp(min=1e-12).log()).sum(-1).sum(-1) / length
     found = {
         "column": columns.amax(-1) - 1 / length,
-        "columns": strongest.sum(-1) - strongest.size(-1) / length,
+        "columns": strongest.sum(-1) - length.clamp(max=3) / length,
         "steady": in_columns / varied.clamp(min=1e-9),
         "line": lines.amax(0),
         "band": (excess * (offset.abs() <= REACH)).sum((2, 3)) / length,
@@ -238,10 +240,11 @@ def statistics(probs: Tensor, is_token: Tensor, second: Tensor) -> Tensor:
 def _line(excess: Tensor, real: Tensor, offset: int) -> Tensor:
     """Mean of the diagonal at this offset over its real cells, ``[batch, head]``."""
     if abs(offset) >= excess.size(-1):
-        return excess.new_full(excess.shape[:2], -torch.inf)
+        return excess.new_full(excess.shape[:2], -torch.inf)  # a map without such a diagonal
     later = real[:, abs(offset) :]  # a cell is real where the later of its two tokens is
     cells = excess.diagonal(offset, dim1=2, dim2=3) * later[:, None]
-    return cells.sum(-1) / later.sum(-1).clamp(min=1)[:, None]
+    count = later.sum(-1)[:, None]
+    return torch.where(count > 0, cells.sum(-1) / count, -torch.inf)
 
 
 class Rules:

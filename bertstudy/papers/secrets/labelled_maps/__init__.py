@@ -176,7 +176,8 @@ def draw(
         model = study.fine_tuned(task, study.seeds[0])
         for row, place in zip(chosen, rng.integers(len(heads), size=count), strict=True):
             layer, head = heads[place]
-            batch = model_inputs(model, data.batch([row]))
+            batch = {n: t.to(model.device) for n, t in data.batch([row]).items()}
+            batch = model_inputs(model, batch)
             with torch.inference_mode():
                 found.append(maps_of(model, **batch)[0, layer, head].float().numpy(force=True))
             rows.append(
