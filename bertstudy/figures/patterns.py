@@ -102,7 +102,7 @@ def pattern_shares(shares: pd.DataFrame) -> Figure:
     titles = [f"{n.upper()}\n{seed_count(shares[shares['task'] == n])}" for n in names]
     axis.set_xticks(range(len(names)), titles)
     axis.set(ylabel="% of the task's maps", ylim=(0, None))
-    figure.legend(loc="outside upper center", ncols=len(PATTERNS), fontsize=8, frameon=False)
+    figure.legend(loc="outside upper center", ncols=3, fontsize=8, frameon=False)
     return figure
 
 
@@ -151,8 +151,9 @@ def pattern_of_heads(shares: pd.DataFrame) -> Figure:
         axis.collections[0].set_alpha((share / 100).to_numpy().ravel())
         rows = shares[shares["task"] == name]
         axis.set_title(f"{name.upper()}, {seed_count(rows)}", fontsize=10)
+    columns = 2 if len(names) == 1 else 3
     handles = [Patch(color=color, label=pattern) for pattern, color in COLOURS.items()]
     figure.legend(
-        handles=handles, loc="outside lower center", ncols=len(PATTERNS), fontsize=8, frameon=False
+        handles=handles, loc="outside lower center", ncols=columns, fontsize=8, frameon=False
     )
     return figure
