@@ -527,12 +527,12 @@ def test_the_gallery_shows_the_maps_of_a_pattern(page: Watched, gallery_page, tm
     maps = shown.locator(".gallery button")
     maps.first.wait_for()
     assert maps.count() == 12
-    shown.get_by_label("Pattern").select_option("Vertical")
+    shown.get_by_label("Pattern", exact=True).select_option("Vertical")
     assert "4 of 12 maps" in shown.locator("p.readout").inner_text()
     assert [text.split()[1] for text in maps.all_inner_texts()] == ["0.95", "0.91", "0.90", "0.50"]
     assert maps.last.inner_text().endswith("?"), "half is not more than half"
-    shown.get_by_label("Layer").select_option("2")
-    shown.get_by_label("Head").select_option("3")
+    shown.get_by_label("Layer", exact=True).select_option("2")
+    shown.get_by_label("Head", exact=True).select_option("3")
     assert maps.count() == 2
     maps.last.click()
     assert "layer 2, head 3, example 2: Vertical, probability 0.50" in shown.inner_text()
@@ -546,7 +546,7 @@ def test_the_gallery_shows_the_maps_of_a_pattern(page: Watched, gallery_page, tm
     readout = shown.locator("output.readout").inner_text()
     assert "</script>" in readout
     assert float(readout.split(":")[-1]) == pytest.approx(weight, abs=1 / 510 + 0.0005)
-    shown.get_by_label("Pattern").select_option("Block")
+    shown.get_by_label("Pattern", exact=True).select_option("Block")
     assert maps.count() == 0
     assert canvas.is_hidden()
     page.assert_quiet("file://")
