@@ -15,6 +15,13 @@ from bertstudy.figures.features import (
     word_heads,
 )
 from bertstudy.figures.ladder import RUNGS, STARTS, ladder
+from bertstudy.figures.patterns import (
+    contact_sheet,
+    pattern_confusions,
+    pattern_of_heads,
+    pattern_shares,
+    typical_maps,
+)
 from bertstudy.figures.relations import frame_example, frame_heads, ranked_heads
 
 __all__ = [
@@ -25,6 +32,7 @@ __all__ = [
     "changed_heads",
     "changed_layers",
     "coincidence",
+    "contact_sheet",
     "diagonals",
     "disabled_heads",
     "disabled_layers",
@@ -32,8 +40,12 @@ __all__ = [
     "frame_heads",
     "ladder",
     "last_layer",
+    "pattern_confusions",
+    "pattern_of_heads",
+    "pattern_shares",
     "ranked_heads",
     "selection",
     "special_heads",
+    "typical_maps",
     "word_heads",
 ]

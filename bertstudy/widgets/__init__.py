@@ -8,7 +8,9 @@ from bertstudy.widgets.attention import AttentionExplorer
 from bertstudy.widgets.data import AttentionMaps, DisablingGrid, Example, PageData
 from bertstudy.widgets.disabling import DisablingExplorer
 from bertstudy.widgets.features import FeatureExplorer
+from bertstudy.widgets.labelling import LabellingTool
 from bertstudy.widgets.live import LivePanel
+from bertstudy.widgets.patterns import PatternGallery
 
 __all__ = [
     "AttentionExplorer",
@@ -17,6 +19,8 @@ __all__ = [
     "DisablingGrid",
     "Example",
     "FeatureExplorer",
+    "LabellingTool",
     "LivePanel",
     "PageData",
+    "PatternGallery",
 ]

@@ -1,6 +1,9 @@
 """Kovaleva, Romanov, Rogers & Rumshisky (2019), *Revealing the Dark Secrets of BERT*.
 
 ========================  ====================================================
+`patterns`                §4.1: five patterns, two classifiers, the share of each
+`labelled_maps`           §4.1: the maps they learn from, and their labels
+`pattern_classifiers`     §4.1: a small network, and rules
 `frame_links`             §4.2: predicates, their elements, and random pairs
 `relation_heads`          §4.2: heads that link a predicate and its elements
 `change`                  §4.3: maps and scores before and after fine-tuning
@@ -15,6 +18,7 @@ from bertstudy.papers.secrets import (
     change,
     disabling_heads,
     features,
+    patterns,
     relation_heads,
     shared_words,
     token_to_token,
@@ -22,7 +26,8 @@ from bertstudy.papers.secrets import (
 
 # Every quantity that a claim or a printed number of the paper may name.
 QUANTITIES = (
-    relation_heads.QUANTITIES
+    patterns.QUANTITIES
+    | relation_heads.QUANTITIES
     | change.QUANTITIES
     | features.QUANTITIES
     | token_to_token.QUANTITIES
