@@ -31,11 +31,13 @@ class Maker:
     Attributes:
         function: called with the study and, by name, what the recipe says.
         within: how far a number may be from the recorded one, in the values' own unit.
+        counts_agree: whole numbers, such as how many examples there were, must be the same.
         other: parameters that are in no recipe by their name: from the recipe's facts.
     """
 
     function: Callable[..., Record]
     within: float
+    counts_agree: bool
     other: Mapping[str, Callable[[JSON], Any]]
 
     def again(self, study: "Study", record: Record) -> Record:
@@ -51,12 +53,12 @@ _MAKERS: dict[str, Maker] = {}
 
 
 def makes(
-    measurement: str, *, within: float, **other: Callable[[JSON], Any]
+    measurement: str, *, within: float, counts_agree: bool = True, **other: Callable[[JSON], Any]
 ) -> Callable[[Function], Function]:
     """Declare that a function ``(study, task, ...)`` makes the records of a measurement."""
 
     def declare(function: Function) -> Function:
-        _MAKERS[measurement] = Maker(function, within, other)
+        _MAKERS[measurement] = Maker(function, within, counts_agree, other)
         return function
 
     return declare

@@ -52,10 +52,11 @@ def chosen(study: Study, seed: int) -> list[Record]:
     """
     found = []
     for record in study.store.recorded():
-        if "checkpoint" in record.recipe:
-            continue  # of the encoder alone, which is computed whenever the book is made
+        made = record.recipe.get("model", record.recipe)
+        if "task" not in made:
+            continue  # of no task's data or model: labels of maps, or the encoder alone
         maker(record.measurement)
-        task = record.recipe.get("model", record.recipe)["task"]
+        task = made["task"]
         if task in study.edition.tasks and record.provenance["seconds"] <= AT_MOST:
             found.append(record)
     order = np.random.default_rng(seed).permutation(len(found))
@@ -92,15 +93,15 @@ def difference(recorded: Record, made: Record) -> str | None:
             if recorded.recipe.get(name) != made.recipe.get(name)
         )
         return f"today's code has another recipe ({', '.join(names)}): record it anew"
-    within = maker(recorded.measurement).within
+    by = maker(recorded.measurement)
     before, now = (dict(_leaves(r.values)) for r in (recorded, made))
     if before.keys() != now.keys():
         return f"it holds other values: {', '.join(sorted(before.keys() ^ now.keys())[:3])}"
-    apart = {name: _distance(before[name], now[name]) for name in before}
+    apart = {name: _distance(before[name], now[name], by.counts_agree) for name in before}
     worst = max(apart, key=apart.__getitem__)
-    if apart[worst] <= within:
+    if apart[worst] <= by.within:
         return None
-    return f"{worst} is {now[worst]}, recorded {before[worst]} (allowed: {within:g} apart)"
+    return f"{worst} is {now[worst]}, recorded {before[worst]} (allowed: {by.within:g} apart)"
 
 
 def _leaves(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
@@ -113,8 +114,8 @@ def _leaves(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
         yield where, value
 
 
-def _distance(before: Any, now: Any) -> float:
-    if isinstance(before, float) and isinstance(now, float | int):
+def _distance(before: Any, now: Any, counts_agree: bool) -> float:
+    if isinstance(before, float if counts_agree else float | int) and isinstance(now, float | int):
         return abs(before - now)
     return 0.0 if before == now else float("inf")
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from bertstudy.attention import Site
 from bertstudy.encoder import Encoded
+from bertstudy.makers import makes
 from bertstudy.papers.secrets import labelled_maps, pattern_classifiers
 from bertstudy.papers.secrets.labelled_maps import GUIDELINE, PATTERNS, LabelledMaps, second_segment
 from bertstudy.papers.secrets.pattern_classifiers import UNCERTAIN, Classifier
@@ -35,6 +36,9 @@ FOLD_SEED = 0
 TRAINING_SEEDS = (0, 1, 2)  # of the network in every fold
 KEPT = 0.95  # share of the examples on which a head that "keeps one pattern" shows it
 HETEROGENEOUS = PATTERNS.index("Heterogeneous")
+# Share of the examples on which a head may show another pattern if the model was fine-tuned on
+# another processor.
+CHANGING = 0.1
 VERSION = 1  # of the measurements here; raise it when the meaning of a value changes
 
 
@@ -143,6 +147,12 @@ def classify(
     return found["pattern"], found["confidence"]
 
 
+@makes(
+    "attention_patterns",
+    within=CHANGING * EXAMPLES,
+    counts_agree=False,
+    name=lambda facts: facts["classifier"],
+)
 def patterns(study: "Study", task: Task, seed: int, name: str) -> Record:
     """The patterns of one fine-tuned model's maps.
 
