@@ -146,7 +146,11 @@ def pattern_of_heads(shares: pd.DataFrame) -> Figure:
         share = own.pivot(index="layer", columns="head", values="share")
         few = share.shape[1] <= 8
         colours = {"cmap": ListedColormap(list(COLOURS.values())), "vmin": -0.5}
-        text = {"annot": share.round().astype(int), "fmt": "d", "annot_kws": {"fontsize": 8}}
+        text = {
+            "annot": share.round().astype(int),
+            "fmt": "d",
+            "annot_kws": {"fontsize": 8, "color": "black"},
+        }
         head_grid(axis, pattern, vmax=len(PATTERNS) - 0.5, **colours, **(text if few else {}))
         axis.collections[0].set_alpha((share / 100).to_numpy().ravel())
         rows = shares[shares["task"] == name]
