@@ -175,7 +175,6 @@ def test_fine_tuning_of_sst2_turns_judgements_with_not_alone():
              for split in ("train", "validation")}  # fmt: skip
     assert set().union(*found["train"]) == {"not"}
     assert set().union(*found["validation"]) == set(opinions.TURNS)
-    assert not any("not" in f and len(f) > 1 for f in found["validation"])  # never mixed
 
 
 @pytest.mark.parametrize("call", [lambda: load("colA", "train"), lambda: load("rte", "test"),
