@@ -124,6 +124,10 @@ EDITIONS: dict[str, Edition] = {
         seeds=tuple(range(8)),
         live_seeds=(0, 1),
         fine_tuning=_mini,
+        recipes={
+            "sst2": replace(_mini, epochs=8, learning_rate=1e-3),
+            "stsb": replace(_mini, epochs=6, learning_rate=5e-4),
+        },
         architecture=Architecture(layers=6, heads=6, hidden=96, vocabulary=2048),
         pretraining=PreTraining(
             tokens=36_000_000,

@@ -16,7 +16,7 @@ import pytest
 from reader import READER
 
 from bertstudy.errors import BertstudyError
-from bertstudy.synthetic import annotated_documents, documents, lexicon, load
+from bertstudy.synthetic import annotated_documents, documents, lexicon, load, opinions
 from bertstudy.synthetic.grammar import Style, realise
 from bertstudy.synthetic.meaning import (
     Attitude,
@@ -157,6 +157,24 @@ def test_mnli_matched_is_validation_and_mismatched_has_other_topics():
     assert "poet" not in other
     assert "biologist" in other
     assert "biologist" not in train
+
+
+def test_stsb_is_validated_on_topics_that_training_does_not_have():
+    train, validation = ({w for s in sentences_of(made("stsb", split)) for w in s.lower().split()}
+                         for split in ("train", "validation"))  # fmt: skip
+    assert "poet" in train - validation
+    assert "biologist" in validation - train
+
+
+def test_fine_tuning_of_sst2_turns_judgements_with_not_alone():
+    def turns(opinion):
+        clauses = (opinion.main, opinion.conceded)
+        return {c.turned for c in clauses if c and c.turned}
+
+    found = {split: [turns(r.sentences[0].meaning) for r in made("sst2", split)]
+             for split in ("train", "validation")}  # fmt: skip
+    assert set().union(*found["train"]) == {"not"}
+    assert set().union(*found["validation"]) == set(opinions.TURNS)
 
 
 @pytest.mark.parametrize("call", [lambda: load("colA", "train"), lambda: load("rte", "test"),

@@ -31,9 +31,10 @@ def targets(rng: random.Random) -> list[Thing]:
     return [work, *(Thing(p) for p in rng.sample(parts, 3))]
 
 
-def judge(target: Thing, verdict: int, rng: random.Random, words: Words, turned: float) -> Judged:
+def judge(target: Thing, verdict: int, rng: random.Random, words: Words, turned: float,
+          turns: Sequence[str] = TURNS) -> Judged:  # fmt: skip
     """One clause that comes down on the side of ``verdict``, negated in a ``turned`` share."""
-    turn = rng.choice(TURNS) if rng.random() < turned else ""
+    turn = rng.choice(turns) if rng.random() < turned else ""
     polarity = -verdict if turn else verdict
     chance = rng.random()
     pos = next(p for p, top in _SHARES if chance < top)
@@ -51,11 +52,11 @@ def restate(opinion: Opinion, rng: random.Random) -> Opinion:
 
 
 def draw(target: Thing, verdict: int, rng: random.Random, words: Words, turned: float,
-         conceding: float) -> Opinion:  # fmt: skip
+         conceding: float, turns: Sequence[str] = TURNS) -> Opinion:  # fmt: skip
     """An opinion with the given verdict; a ``conceding`` share grants the opposite of a part."""
-    main = judge(target, verdict, rng, words, turned)
+    main = judge(target, verdict, rng, words, turned, turns)
     if rng.random() >= conceding:
         return Opinion(main)
     other = rng.choice([t for t in targets(rng)[1:] if t.noun != target.noun])
-    conceded = judge(other, -verdict, rng, words, turned / 2)
+    conceded = judge(other, -verdict, rng, words, turned / 2, turns)
     return Opinion(main, conceded, rng.choice(("although", "but")))

@@ -49,7 +49,9 @@ def rows(task_name: str, split: str) -> Iterator[Row]:
         )
     part, _, other = split.partition("_")
     side = "train" if part == "train" else "validation"
-    topics = lexicon.HELD_OUT_TOPICS if other == "mismatched" else TOPICS
+    topics = TOPICS if side == "train" else spec.validation_topics
+    if other == "mismatched":
+        topics = lexicon.HELD_OUT_TOPICS
     seed = f"{task_name} {part} {other if other != 'matched' else ''}"
     draw = Draw(random.Random(seed), side, topics)
     seen: set[tuple[str, ...]] = set()

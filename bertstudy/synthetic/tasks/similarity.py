@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from bertstudy.synthetic import questions, world
+from bertstudy.synthetic import lexicon, questions, world
 from bertstudy.synthetic.meaning import Event, Question
 from bertstudy.synthetic.tasks.draws import PAIR, Draw, Row, Spec, edited, pair
 
@@ -110,6 +110,11 @@ SPECS = {
         _qqp,
     ),
     "stsb": Spec(
-        PAIR, (), {"train": 2000, "validation": 400}, (0.2, 0.25, 0.25, 0.15, 0.15), _stsb
+        PAIR,
+        (),
+        {"train": 600, "validation": 400},
+        (0.1, 0.2, 0.2, 0.2, 0.3),
+        _stsb,
+        validation_topics=lexicon.HELD_OUT_TOPICS,
     ),
 }
