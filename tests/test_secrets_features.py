@@ -143,8 +143,7 @@ def of_map(map_, one, pairs):
     def link(some):
         return max((max(map_[i, j], map_[j, i]) for i, j in some), default=np.nan)
 
-    values["linked"] = [link(drawn[0]) for drawn in pairs]
-    values["linked_null"] = [np.mean([link(d) for d in drawn[1:]]) for drawn in pairs]
+    values["linked"] = [[link(draw) for draw in drawn] for drawn in pairs]
     return values
 
 
@@ -183,12 +182,11 @@ def test_a_uniform_head_gives_every_kind_its_null():
     of, encoder = reading(), model()
     with edited(encoder, UniformHeads(all_heads(0, 4) + all_heads(1, 4))):
         found = linguistic_attention.measured(encoder, of)
-    each = (1 / of.inputs[0].lengths)[:, None, None, None]
-    for name in ("score", "null", "cls_score", "cls_null", "linked", "linked_null"):
-        there = ~np.isnan(found[name])
-        np.testing.assert_allclose(
-            found[name][there], np.broadcast_to(each, found[name].shape)[there], **NEAR
-        )
+    for name in ("score", "null", "cls_score", "cls_null", "linked"):
+        by_example = np.moveaxis(found[name], 0, -1)
+        expected = np.broadcast_to(1 / of.inputs[0].lengths, by_example.shape)
+        there = ~np.isnan(by_example)
+        np.testing.assert_allclose(by_example[there], expected[there], **NEAR)
 
 
 class Looks(Edit):
@@ -248,10 +246,13 @@ def test_random_pairs_keep_distance_and_text():
     (one,) = align(TOKENIZER, [(CAT, DOG)], 64)
     drawn = linguistic_attention.random_pairs(one, "verb-subject", 50, np.random.default_rng(0))
     assert drawn[0].tolist() == [list(p) for p in linguistic_attention.linked(one, "verb-subject")]
-    apart = drawn[..., 1] - drawn[..., 0]
+    apart = np.sort(drawn[..., 1] - drawn[..., 0], axis=1)
     assert (apart == apart[0]).all()
     owners = [{text for text, _ in one.owners[place]} for place in range(len(one.ids))]
     assert all(owners[i] == owners[j] != set() for i, j in drawn.reshape(-1, 2))
+    words = [set(own) for own in one.owners]
+    assert all(words[i].isdisjoint(words[j]) for i, j in drawn.reshape(-1, 2))
+    assert all(len(set(map(tuple, draw))) == drawn.shape[1] for draw in drawn), "no pair twice"
     assert len({tuple(pair) for pair in drawn[1:, 0].tolist()}) > 1
     none = linguistic_attention.random_pairs(one, "verb-subject", 50, np.random.default_rng(0))
     assert (none == drawn).all(), "the same each time"
@@ -376,14 +377,14 @@ def kind(score, null=0.0, cls=0.1, halves=None):
 FLAT = [[0.1, 0.1]] * 4
 
 
-def record(seed=None, nouns=(FLAT, FLAT), links=None, diagonal=None, data="rte", **other):
+def record(seed=None, nouns=(FLAT, FLAT), links=None, diagonal=None, data="rte", p=FLAT, **other):
     kinds = {name: kind(FLAT) for name in KINDS}
     kinds["[CLS]"] = kind([[0.4, 0.2], [0.2, 0.2], [0.1, 0.1], [0.1, 0.1]])
     kinds["[SEP]"] = kind([[0.1, 0.1], [0.1, 0.1], [0.3, 0.5], [0.6, 0.6]], cls=0.5)
     for name in ("noun", "object", "negation"):
         kinds[name] = kind(np.mean(nouns, axis=0).tolist(), halves=nouns)
     kinds |= other
-    one = {"examples": 3, "pairs": 4, "score": links or FLAT, "null": FLAT}
+    one = {"examples": 3, "pairs": 4, "score": links or FLAT, "null": FLAT, "p": p}
     values = {
         "examples": 3,
         "features": kinds,
@@ -465,6 +466,30 @@ def test_heads_of_distance_coincide_with_diagonals_and_heads_above_it_do_not():
     assert table.loc["above", "diagonal"] == pytest.approx((2 * 0.9 + 3 * 0.1) / 5 - 0.6)
 
 
+def test_heads_of_a_relation_pass_and_heads_of_distance_do_not():
+    """Head 1 looks along the links, head 2 at that distance whatever the words are."""
+    rng = np.random.default_rng(0)
+    values = rng.uniform(0, 0.1, (60, 1, 2, 1 + linguistic_attention.DRAWS))
+    values[:, 0, 0, 0] += 0.1
+    values[:, 0, 1] += 0.5
+    values[::3] = np.nan  # without a link
+    found = linguistic_attention.against_random_pairs(values)
+    assert found["p"][0][0] < 0.05 < found["p"][0][1]
+    there = values[~np.isnan(values[:, 0, 0, 0])]
+    np.testing.assert_allclose(found["score"], there[..., 0].mean(0), atol=1e-5)
+    np.testing.assert_allclose(found["null"], there[..., 1:].mean((0, 3)), atol=1e-5)
+
+
+def test_heads_that_pass_are_counted_by_seed():
+    links = [[0.9, 0.8], [0.7, 0.6], [0.5, 0.1], [0.1, 0.1]]
+    one, other = [[0.01, 0.05], [0.6, 0.6], *FLAT[:2]], [[0.01, 0.06], [0.6, 0.6], *FLAT[:2]]
+    records = [record(0, links=links, p=one), record(1, links=links, p=other)]
+    (line,) = token_to_token.passing(token_to_token.links(records)).to_dict("records")
+    assert (line["heads"], line["heads that pass"], line["seeds"]) == (8, "1.5", 2)
+    assert (line["fewest"], line["most"], line["in most seeds"]) == (1, 2, 1)
+    assert line["of the five highest"] == 1
+
+
 def test_the_sections_claims_are_about_what_is_measured():
     for place, own in (("§4.4", features.QUANTITIES), ("§4.5", token_to_token.QUANTITIES)):
         claims = [c for c in reference.claims("secrets") if c.place.startswith(place)]
@@ -487,7 +512,10 @@ def test_figures_say_what_they_show(synthetic):
     words = figures.word_heads(scores)
     assert any("no pronoun" in t.get_text() for a in words.axes for t in a.texts)
     assert words.axes[0].collections[0].get_clim()[0] == -words.axes[0].collections[0].get_clim()[1]
-    last = figures.last_layer(token_to_token.last_layer(records))
+    table = token_to_token.last_layer(records)
+    last = figures.last_layer(table)
+    largest_shown = features.shown(table)["score"].max()
+    assert last.axes[0].collections[0].get_clim() == (0, largest_shown)
     assert last.axes[0].get_xlabel() == "head (1-based)"
     assert [t.get_text() for t in last.axes[0].get_xticklabels()] == list("123456")
     for figure in (

@@ -24,17 +24,8 @@ from bertstudy.errors import BertstudyError
 from bertstudy.linguistics import PAPER, RELEASED, Aligned, Annotated, FramePair, frame_pairs
 from bertstudy.papers import secrets
 from bertstudy.papers.secrets import frame_links, relation_heads, shared_words
-from bertstudy.papers.secrets.frame_links import (
-    DRAWS,
-    MAIN,
-    READINGS,
-    FrameSentence,
-    corrected_p,
-    distance,
-    link_attention,
-    predicate,
-    redraw,
-)
+from bertstudy.papers.secrets.frame_links import MAIN, READINGS, FrameSentence, link_attention
+from bertstudy.papers.secrets.nulls import DRAWS, corrected_p, distance, predicate, redraw
 from bertstudy.papers.secrets.relation_heads import FOLDS
 from bertstudy.store import Record, Store
 from bertstudy.tasks import task

@@ -171,7 +171,7 @@ def last_layer(table: pd.DataFrame) -> Figure:
     figure, axes = panel_grid(2, len(readings), 2.1, 2.3)
     values = (("score", "attention of [CLS]"), ("above", "minus the null"))
     for line, (value, label) in zip(axes, values, strict=True):
-        reach = float(table[value].abs().max())
+        reach = float(shown(table)[value].abs().max())
         for axis, rows in zip(line, readings, strict=True):
             grid = rows.pivot_table(index="feature", columns="head", values=value).reindex(kinds)
             named = kinds if axis is line[0] else False
@@ -189,8 +189,9 @@ def last_layer(table: pd.DataFrame) -> Figure:
 def diagonals(links: pd.DataFrame) -> Figure:
     """Attention between linked words against how diagonal the head is; a dot a head.
 
-    Mean over seeds. The five heads with most attention are ringed; squares are the same heads'
-    attention between random words as far apart.
+    Mean over seeds. Filled dots are heads that pass the corrected test in most seeds; the five with
+    most attention are ringed; squares are the same heads' attention between random words as far
+    apart.
 
     Args:
         links: as from `papers.secrets.token_to_token.links`.
@@ -205,17 +206,20 @@ def diagonals(links: pd.DataFrame) -> Figure:
     for axis in flat[len(groups) :]:
         axis.set_axis_off()
     for axis, rows in zip(flat, groups, strict=False):
-        heads = rows.groupby(["layer", "head"])[["score", "null", "neighbours"]].mean()
+        heads = rows.groupby(["layer", "head"])[["score", "null", "neighbours", "passes"]].mean()
         best = heads.nlargest(BEST, "score")
         axis.plot(heads["neighbours"], heads["null"], "s", color=BASELINE, markersize=4, alpha=0.7,
                   label="random words as far apart")  # fmt: skip
-        axis.plot(heads["neighbours"], heads["score"], "o", color=DARK, markersize=4,
-                  label="the two words")  # fmt: skip
+        passes = heads["passes"] > 0.5
+        for own, fill, label in ((heads[passes], DARK, "the two words: passes the test"),
+                                 (heads[~passes], "white", "does not pass")):  # fmt: skip
+            axis.plot(own["neighbours"], own["score"], "o", markersize=4, markerfacecolor=fill,
+                      markeredgecolor=DARK, label=label)  # fmt: skip
         axis.plot(best["neighbours"], best["score"], "o", markersize=9, markerfacecolor="none",
                   markeredgecolor="black", label="five highest")  # fmt: skip
         axis.set(xlabel="attention to both neighbours", ylabel="attention", ylim=(0, None))
         axis.set_title(f"{rows['relation'].iloc[0]}: {_title(rows)}", fontsize=9)
-    _legend(figure, flat[0], 3)
+    _legend(figure, flat[0], 2)
     return figure
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bertstudy.linguistics import FEATURES, SPECIALS
-from bertstudy.papers.secrets.linguistic_attention import MEASUREMENT, RISES
+from bertstudy.papers.secrets.linguistic_attention import MEASUREMENT
 from bertstudy.statistics import interval
 from bertstudy.store import Record
 
@@ -154,8 +154,7 @@ def rises(records: Sequence[Record]) -> pd.DataFrame:
             naive = [float(_rise(record, before, kind).max()) for record in models]
             row = {"task": task, "kind": kind, "chosen and judged on all examples": _said(naive)}
             for title, key in (("held out", "score"), ("held out, random words", "null")):
-                is_kept = kind in RISES
-                row[title] = _said(_held_out_rises(own, kind, key)) if is_kept else np.nan
+                row[title] = _said(_held_out_rises(own, kind, key))
             rows.append(row | {"seeds": len(models)})
     return pd.DataFrame(rows)
 

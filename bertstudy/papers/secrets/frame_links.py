@@ -5,10 +5,9 @@ j of the predicate that evokes the frame. What a head with maps A has along them
 
 $$\max_{(i,j) \in R_s} A^{(s)}_{ij}.$$
 
-It is held against random pairs: as many, of pieces of different words of the same sentence, each
-sharing with a link its signed distance j - i, or the predicate j. Drawn so, a pair may be a link
-again; in a sentence too short for another place it always is, and such a sentence says nothing for
-or against.
+It is held against random pairs (`nulls`), each sharing with a link its signed distance j - i, or
+the predicate j. In a sentence too short for another place every draw is the links again, and such
+a sentence says nothing for or against.
 """
 
 import re
@@ -43,6 +42,15 @@ from bertstudy.linguistics import (
     framenet_release,
     nltk_framenet,
 )
+from bertstudy.papers.secrets.nulls import (
+    DRAWS,
+    SEED,
+    Link,
+    distance,
+    of_different_words,
+    predicate,
+    redraw,
+)
 from bertstudy.streaming import Gold, stream
 
 if TYPE_CHECKING:
@@ -50,12 +58,7 @@ if TYPE_CHECKING:
 
     from bertstudy.study import Study
 
-DRAWS = 10  # of random pairs, for each sentence
-RELABELLINGS = 999  # of the corrected test: no p below 1/1000
-SEED = 0  # of draws and relabellings
 OWN_FRAMES = Path(__file__).parents[2] / "own_frames.yaml"
-
-Link = tuple[int, int]  # places of the query and of the key in the model's input
 
 # What is read of each map, and what its random pairs have in common with the links they replace.
 MAIN, ANY_WORD = "element to predicate", "element to predicate, any word"
@@ -86,13 +89,9 @@ class FrameSentence:
     @property
     def pairs(self) -> tuple[Link, ...]:
         """The links, and all other pairs of its word pieces that belong to different words."""
-        owners, specials = self.aligned.owners, self.aligned.specials
-        places = [place for place, special in enumerate(specials) if not special]
-        apart = (
-            (query, key)
-            for query, key in permutations(places, 2)
-            if set(owners[query]).isdisjoint(owners[key])
-        )
+        places = [place for place, special in enumerate(self.aligned.specials) if not special]
+        every = permutations(places, 2)
+        apart = (pair for pair in every if of_different_words(self.aligned, pair))
         return tuple(dict.fromkeys([*self.links, *apart]))
 
     @property
@@ -183,44 +182,6 @@ def _span(text: str, part: str) -> tuple[int, int]:
     return start, start + len(part)
 
 
-# Random pairs ---------------------------------------------------------------------------------
-
-
-def redraw(
-    links: Sequence[Link],
-    pairs: Sequence[Link],
-    shared: Callable[[Link], int],
-    rng: np.random.Generator,
-) -> list[Link]:
-    """As many pairs of the sentence as there are links, that share with each what they should.
-
-    Of k links that share one value, k different pairs are drawn from all that share it, the links
-    themselves among them: if being annotated meant nothing, links and draws could be exchanged.
-
-    Args:
-        pairs: to draw from, the links among them.
-        shared: the value of a pair, such as its distance.
-    """
-    among: dict[int, list[Link]] = defaultdict(list)
-    for pair in pairs:
-        among[shared(pair)].append(pair)
-    drawn = []
-    for value, count in Counter(map(shared, links)).items():
-        chosen = rng.choice(len(among[value]), count, replace=False)
-        drawn += [among[value][index] for index in chosen]
-    return drawn
-
-
-def distance(link: Link) -> int:
-    """Signed: positive where the key comes after the query."""
-    return link[1] - link[0]
-
-
-def predicate(link: Link) -> int:
-    """The key's place, which is the predicate's in a link."""
-    return link[1]
-
-
 # Reading maps ---------------------------------------------------------------------------------
 
 
@@ -288,46 +249,3 @@ def _largest(probs: Tensor, site: Site, gold: Gold) -> Mapping[str, Tensor]:
         return wide.gather(-1, places[:, None].expand(shape)).amax(-1)
 
     return {name: of(places) for name, places in gold.items()}
-
-
-# The corrected test ---------------------------------------------------------------------------
-
-
-def corrected_p(
-    values: np.ndarray, relabellings: int = RELABELLINGS, seed: int = SEED
-) -> np.ndarray:
-    r"""For each head, how easily chance alone makes *some* head stand out so far from its draws.
-
-    If being annotated meant nothing, the links of a sentence and its D draws could be exchanged.
-    So let $\tilde x_{sdh}$ be the values minus their mean over links and draws; then
-
-    $$z_h = \sum_s \tilde x_{s0h} \Big/ \sqrt{\sum_s \tfrac1{D+1}\sum_d \tilde x_{sdh}^2}$$
-
-    is compared with the largest such sum of any head, where in each sentence a draw at random, the
-    same for all heads, stands in for the links (Westfall & Young 1993, "max T", one-sided).
-    Heads need be neither independent nor normal, and the chance of one false head or more is at
-    most the level, however many heads there are.
-
-    Args:
-        values: ``[sentence, layer, head, 1 + draw]``, the links first.
-
-    Returns:
-        ``[layer, head]``, corrected for all heads; 1 where a head's values never differ.
-    """
-    sentences, *grid, options = values.shape
-    flat = np.moveaxis(values, -1, 1).reshape(sentences, options, -1).astype(np.float64)
-    flat -= flat.mean(1, keepdims=True)
-    spread = np.sqrt((flat**2).mean(1).sum(0))
-    flat /= np.where(spread > 0, spread, np.inf)
-    rng, rows = np.random.default_rng(seed), np.arange(sentences)
-    largest = np.array(
-        [
-            flat[rows, rng.integers(options, size=sentences)].sum(0).max()
-            for _ in range(relabellings)
-        ]
-    )
-    observed = flat[:, 0].sum(0)
-    # A head that says nothing has 0, as has one that stands out not at all.
-    as_far = (largest[:, None] >= observed).sum(0)
-    found = np.where(spread > 0, (1 + as_far) / (1 + relabellings), 1.0)
-    return found.reshape(grid)

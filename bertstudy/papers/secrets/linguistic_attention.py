@@ -15,10 +15,12 @@ sampled: with the n values of the words sorted, $v_{(1)} \le \dots \le v_{(n)}$,
 
 $$\mathrm{E}\max = \sum_r \binom{r-1}{k-1} \Big/ \binom nk \; v_{(r)}.$$
 
-Linked words are held against pairs at the same distance in the same text, drawn at random.
+Linked words are held against random pairs of the same text at the same distance, with the test of
+§4.2, corrected for all heads (`nulls`).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +32,14 @@ from bertstudy.attention import Site
 from bertstudy.linguistics import FEATURES, Aligned, Word
 from bertstudy.makers import ATTENTION, makes
 from bertstudy.papers.secrets.annotated import Reading, of_task, readings
+from bertstudy.papers.secrets.nulls import (
+    DRAWS,
+    Link,
+    corrected_p,
+    distance,
+    of_different_words,
+    redraw,
+)
 from bertstudy.store import Record
 from bertstudy.streaming import EXAMPLES, Gold, neighbours, received, stream
 
@@ -40,10 +50,8 @@ if TYPE_CHECKING:
     from bertstudy.tasks import Task
 
 MEASUREMENT = "linguistic_attention"
-RISES = ("noun", "object", "negation")  # kinds whose rise §4.4 reports: kept by halves too
-DRAWS = 10  # of random pairs beside each annotated one
 DRAWS_SEED = HALVES_SEED = 0
-VERSION = 1  # of the measurement; raise it when the meaning of a value changes
+VERSION = 2  # of the measurement; raise it when the meaning of a value changes
 
 # Which words are linked ---------------------------------------------------------------------------
 
@@ -62,56 +70,54 @@ RELATIONS: Mapping[str, Callable[[Word, Word], bool]] = {
     "noun-pronoun": _noun_and_pronoun,
 }
 
-Pair = tuple[int, int]  # places of two word pieces
+
+def linked(example: Aligned, relation: str) -> list[Link]:
+    """Word pieces of two words that stand in a relation of `RELATIONS`, each with each.
+
+    A link is read in both directions, so each stands once, the earlier place first.
+    """
+    return [link for links in _linked(example, RELATIONS[relation]).values() for link in links]
 
 
-def linked(example: Aligned, relation: str) -> list[Pair]:
-    """Word pieces of two words that stand in a relation of `RELATIONS`, each with each."""
-    holds = RELATIONS[relation]
-    return [pair for pairs, _ in _linked(example, holds) for pair in pairs]
-
-
-def _linked(
-    example: Aligned, holds: Callable[[Word, Word], bool]
-) -> Iterator[tuple[list[Pair], int]]:
-    """Of each two words so linked, the pairs of pieces and the text that they stand in."""
+def _linked(example: Aligned, holds: Callable[[Word, Word], bool]) -> dict[int, list[Link]]:
+    """The links of each text that has any."""
+    found: dict[int, dict[Link, None]] = defaultdict(dict)
     for text, annotated in enumerate(example.texts):
         for number, word in enumerate(annotated.words):
             if word.head >= 0 and holds(word, annotated.words[word.head]):
                 own, heads = example.pieces[text][number], example.pieces[text][word.head]
                 # Of "don't" two words share a piece, which is no pair.
-                yield [(i, j) for i in own for j in heads if i != j], text
+                found[text] |= {(min(i, j), max(i, j)): None for i in own for j in heads if i != j}
+    return {text: list(links) for text, links in found.items() if links}
 
 
 def random_pairs(
     example: Aligned, relation: str, draws: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Pairs of `linked`, then as often as ``draws`` a random pair in the place of each.
+    """Pairs of `linked`, then as often as ``draws`` as many random pairs in their place.
 
-    A random pair lies at the same signed distance and in the same text, both ends at word
-    pieces; the annotated one is among those drawn from.
+    Each draw has, text by text, as many pairs at each distance, none twice (`nulls.redraw`).
 
     Returns:
         ``[1 + draws, pair, 2]``.
     """
-    found = list(_linked(example, RELATIONS[relation]))
-    columns = [
-        _column(pair, _places(example, text), draws, rng) for pairs, text in found for pair in pairs
+    groups = [np.zeros((1 + draws, 0, 2), int)]
+    for text, links in _linked(example, RELATIONS[relation]).items():
+        pairs = _pairs_as_far_apart(example, text, links)
+        drawn = (redraw(links, pairs, distance, rng) for _ in range(draws))
+        groups.append(np.array([links, *drawn]))
+    return np.concatenate(groups, axis=1)
+
+
+def _pairs_as_far_apart(example: Aligned, text: int, links: Sequence[Link]) -> list[Link]:
+    """The links, and all pairs of a text at their distances that are of different words."""
+    places = [
+        place for place, words in enumerate(example.owners) if any(own == text for own, _ in words)
     ]
-    return np.stack(columns, 1) if columns else np.zeros((1 + draws, 0, 2), int)
-
-
-def _places(example: Aligned, text: int) -> np.ndarray:
-    """Where the word pieces of one text stand."""
-    owned = (any(own == text for own, _ in words) for words in example.owners)
-    return np.flatnonzero(list(owned))
-
-
-def _column(pair: Pair, places: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
-    apart = pair[1] - pair[0]
-    starts = places[np.isin(places + apart, places)]
-    drawn = rng.choice(starts, draws)
-    return np.concatenate([[pair], np.stack([drawn, drawn + apart], 1)])
+    steps = dict.fromkeys(map(distance, links))
+    pairs = ((place, place + step) for step in steps for place in places if place + step in places)
+    apart = (pair for pair in pairs if of_different_words(example, pair))
+    return list(dict.fromkeys([*links, *apart]))
 
 
 # One pass over the maps ---------------------------------------------------------------------------
@@ -124,8 +130,8 @@ def measured(
 
     Returns:
         ``score``, ``null``, ``cls`` and ``cls_null`` ``[example, layer, head, feature]``, the
-        features those of ``reading.known``; ``linked`` and ``linked_null`` ``[example, layer,
-        head, relation]``, as in `RELATIONS`; ``neighbours [example, layer, head]``.
+        features those of ``reading.known``; ``linked [example, layer, head, relation, 1 +
+        draw]``, the links first, as in `RELATIONS`; ``neighbours [example, layer, head]``.
     """
     data, aligned = reading.inputs
     marks = [[one.where(name) for name in reading.known] for one in aligned]
@@ -191,8 +197,7 @@ def _reduce(probs: Tensor, site: Site, gold: Gold) -> dict[str, Tensor]:
         found[prefix + "score"] = largest(weights, gold["marks"])
         found[prefix + "null"] = expected_largest(weights, gold["words"], gold["weights"])
     if "pairs" in gold:
-        each = largest_linked(probs, gold["pairs"])
-        found |= {"linked": each[..., 0], "linked_null": each[..., 1:].mean(-1)}
+        found["linked"] = largest_linked(probs, gold["pairs"])
     return found
 
 
@@ -258,10 +263,11 @@ def of_model(study: "Study", task: "Task", seed: int, reading: Reading | None = 
     Values:
         ``examples``; ``features``, by name ``examples`` and ``tokens`` that have it and, where
         there are any, means over these examples: ``score`` and ``null [layer][head]``, ``cls``
-        and ``cls_null [head]`` of the last layer's [CLS] and, of `RISES`, ``halves``, ``score``
-        and ``null`` on two random halves of the examples (None where a half has none);
-        ``relations``, by name ``examples`` and ``pairs`` of word pieces and the means ``score``
-        and ``null [layer][head]``; ``neighbours [layer][head]``.
+        and ``cls_null [head]`` of the last layer's [CLS] and ``halves``, ``score`` and ``null``
+        on two random halves of the examples (None where a half has none); ``relations``, by name
+        ``examples`` and ``pairs`` of word pieces and, ``[layer][head]``, the means ``score`` and
+        ``null`` and ``p`` of the test against the null, corrected for all heads;
+        ``neighbours [layer][head]``.
     """
     reading = of_task(study, task) if reading is None else reading
     return study.measure(
@@ -307,7 +313,6 @@ def summary(found: Mapping[str, np.ndarray], reading: Reading) -> dict[str, Any]
             features[name] |= {key: mean(here[key]) for key in ("score", "null")}
             features[name]["cls"] = mean(here["cls_score"][:, -1])
             features[name]["cls_null"] = mean(here["cls_null"][:, -1])
-        if any(tokens) and name in RISES:
             features[name]["halves"] = [
                 {key: mean(here[key][rows]) for key in ("score", "null")} for rows in halves
             ]
@@ -316,13 +321,26 @@ def summary(found: Mapping[str, np.ndarray], reading: Reading) -> dict[str, Any]
         pairs = [len(linked(one, name)) for one in aligned]
         relations[name] = {"examples": int(np.count_nonzero(pairs)), "pairs": sum(pairs)}
         if any(pairs):
-            relations[name]["score"] = mean(found["linked"][..., index])
-            relations[name]["null"] = mean(found["linked_null"][..., index])
+            relations[name] |= against_random_pairs(found["linked"][..., index, :])
     return {
         "examples": len(aligned),
         "features": features,
         "relations": relations,
         "neighbours": mean(found["neighbours"]),
+    }
+
+
+def against_random_pairs(values: np.ndarray) -> dict[str, Any]:
+    """``score``, ``null`` and ``p`` of one relation, ``[layer][head]`` each.
+
+    Args:
+        values: ``[example, layer, head, 1 + draw]``, NaN where an example has no link.
+    """
+    there = values[~np.isnan(values[:, 0, 0, 0])]
+    return {
+        "score": mean(there[..., 0]),
+        "null": mean(there[..., 1:].mean(-1)),
+        "p": corrected_p(there).round(5).tolist(),
     }
 
 

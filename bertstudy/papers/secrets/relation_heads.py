@@ -21,15 +21,13 @@ from bertstudy.linguistics import PAPER, RELEASED, Filters, FramePair, Step, fra
 from bertstudy.papers.secrets.disabling_heads import disabling, head_effects
 from bertstudy.papers.secrets.frame_links import (
     ANY_WORD,
-    DRAWS,
     MAIN,
     READINGS,
-    SEED,
     annotated,
-    corrected_p,
     frame_sentences,
     link_attention,
 )
+from bertstudy.papers.secrets.nulls import DRAWS, LEVEL, SEED, corrected_p
 from bertstudy.reference import numbers
 from bertstudy.store import Record, canonical
 
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
     from bertstudy.study import Study
 
 FOLDS = 10
-LEVEL = 0.05  # at which a head passes the corrected test
 VERSION = 1  # of the measurement; raise it when the meaning of a value changes
 FILTERS = {"as the paper says": PAPER, "as its notebook does": RELEASED}
 
@@ -318,7 +315,7 @@ def second_frame_attention(records: Sequence[Record]) -> np.ndarray:
     return _of_rank(records, 1)
 
 
-NAMED_HEADS = ((0, 1), (6, 5))  # of the released notebook: layer 1 head 2, layer 7 head 6
+NAMED_FRAME_HEADS = ((0, 1), (6, 5))  # of the released notebook: layer 1 head 2, layer 7 head 6
 
 
 def rank_of_named_frame_heads(records: Sequence[Record]) -> np.ndarray:
@@ -326,9 +323,11 @@ def rank_of_named_frame_heads(records: Sequence[Record]) -> np.ndarray:
     record = _main(records)
     width = _width(record)
     order = _ranked(_whole(record)).tolist()
-    if any(head >= width or layer * width >= len(order) for layer, head in NAMED_HEADS):
+    if any(head >= width or layer * width >= len(order) for layer, head in NAMED_FRAME_HEADS):
         return np.array([np.nan])
-    return np.array([1.0 + max(order.index(layer * width + head) for layer, head in NAMED_HEADS)])
+    return np.array(
+        [1.0 + max(order.index(layer * width + head) for layer, head in NAMED_FRAME_HEADS)]
+    )
 
 
 def frame_attention_held_out(records: Sequence[Record]) -> np.ndarray:

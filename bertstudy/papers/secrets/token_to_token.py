@@ -1,7 +1,7 @@
 """§4.5, token-to-token attention: Figure 7, linked words, and diagonal maps.
 
-On the records of `linguistic_attention`. Links between words stand beside a null: pairs of word
-pieces at the same distance in the same text, whatever they are.
+On the records of `linguistic_attention`. Links between words stand beside the null of §4.2: random
+pairs at the same distance in the same text.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +12,7 @@ import pandas as pd
 from bertstudy.papers.secrets import features
 from bertstudy.papers.secrets.features import KINDS, described
 from bertstudy.papers.secrets.linguistic_attention import RELATIONS
+from bertstudy.papers.secrets.nulls import LEVEL
 from bertstudy.store import Record
 
 LINKS = [
@@ -27,6 +28,8 @@ LINKS = [
     "score",
     "null",
     "above",
+    "p",
+    "passes",
     "neighbours",
 ]
 BEST = 5  # heads with most attention between linked words, held to be those of the relation
@@ -62,8 +65,9 @@ def last_layer(records: Sequence[Record]) -> pd.DataFrame:
 def links(records: Sequence[Record]) -> pd.DataFrame:
     """Attention between linked words beside how diagonal a head is, one row a head.
 
-    Columns `LINKS`; ``neighbours`` is the attention to the previous and the next token together.
-    No row where no tree is known.
+    Columns `LINKS`; layers and heads are 0-based; ``p`` is corrected for all heads, ``passes``
+    whether it is at most `nulls.LEVEL`; ``neighbours`` is the attention to the previous and the
+    next token together. No row where no tree is known.
     """
     rows = []
     for record in records:
@@ -71,12 +75,13 @@ def links(records: Sequence[Record]) -> pd.DataFrame:
         for relation, values in features.in_order(record.values["relations"], RELATIONS):
             if "score" not in values:
                 continue
-            score, null = (np.array(values[key]) for key in ("score", "null"))
+            score, null, p = (np.array(values[key]) for key in ("score", "null", "p"))
             rows += [
                 described(record)
                 | {"relation": relation, "layer": layer, "head": head}
                 | {"score": score[layer, head], "null": null[layer, head]}
                 | {"above": score[layer, head] - null[layer, head]}
+                | {"p": p[layer, head], "passes": bool(p[layer, head] <= LEVEL)}
                 | {"neighbours": diagonal[layer, head]}
                 for layer, head in np.ndindex(diagonal.shape)
             ]
@@ -86,6 +91,32 @@ def links(records: Sequence[Record]) -> pd.DataFrame:
 def counts(records: Sequence[Record]) -> pd.DataFrame:
     """Examples that have a relation, and its pairs of word pieces; as `features.counts`."""
     return features.counted(records, "relations", "pairs", RELATIONS)
+
+
+def passing(table: pd.DataFrame) -> pd.DataFrame:
+    """How many heads pass the corrected test against random pairs, one row a reading and relation.
+
+    Args:
+        table: as from `links`.
+
+    Returns:
+        Columns ``reading relation heads``; ``heads that pass``, mean over seeds, ``fewest`` and
+        ``most`` of any seed; ``in most seeds``, heads that pass in more than half of them; ``of
+        the five highest``, how many of those with most attention do; ``seeds``.
+    """
+    rows = []
+    for (reading, relation), own in table.groupby(["reading", "relation"], sort=False):
+        by_seed = own.groupby("seed")["passes"].sum()
+        heads = own.groupby(["layer", "head"])[["score", "passes"]].mean()
+        often = heads["passes"] > 0.5
+        rows.append(
+            {"reading": reading, "relation": relation, "heads": len(heads)}
+            | {"heads that pass": f"{by_seed.mean():.1f}"}
+            | {"fewest": by_seed.min(), "most": by_seed.max(), "in most seeds": often.sum()}
+            | {"of the five highest": often[heads.nlargest(BEST, "score").index].sum()}
+            | {"seeds": len(by_seed)}
+        )
+    return pd.DataFrame(rows)
 
 
 def coincidence(table: pd.DataFrame) -> pd.DataFrame:
