@@ -365,31 +365,34 @@ def test_too_few_sentences_and_missing_data_are_named(opened, monkeypatch, tmp_p
         relation_heads.frame_attention(opened)
     with pytest.raises(BertstudyError, match="framenet' is not there"):
         original(str(tmp_path))
-    opened.edition = edition("mini", str(tmp_path))
-    with pytest.raises(BertstudyError, match=r"README.md' has no title"):
-        frame_links.corpus(opened)
 
 
-def test_the_data_says_what_it_is(opened):
+def test_the_data_says_what_it_is(opened, tmp_path):
     assert frame_links.corpus(opened) == "FrameNet 0.1"
     opened.edition = edition("mini")
     assert frame_links.corpus(opened) == "frames of the synthetic world"
     opened.edition = edition("mini", "hub")
     assert frame_links.corpus(opened).startswith("FrameNet 1.7")
+    (tmp_path / "framenet").mkdir()
+    opened.edition = edition("mini", str(tmp_path))
+    assert frame_links.corpus(opened) == f"{tmp_path.name}/framenet, whose README.md has no title"
 
 
-def test_the_hub_has_no_framenet_so_nltk_is_asked(monkeypatch):
+def test_where_there_is_no_framenet_nltk_is_asked(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "nltk", None)
     monkeypatch.setitem(sys.modules, "nltk.corpus", None)
-    with pytest.raises(BertstudyError, match=r"no FrameNet, and nltk is not installed.*folder"):
-        frame_links.annotated("hub")
+    for source, name in (("hub", "the hub"), (str(tmp_path), f"'{tmp_path}'")):
+        said = f"{name} has no FrameNet, and nltk is not installed.*; or name a folder"
+        with pytest.raises(BertstudyError, match=said):
+            frame_links.annotated(source)
     asked = []
     monkeypatch.setattr(
         frame_links, "nltk_framenet", lambda core_sets: asked.append(core_sets) or iter(())
     )
     for filters in (PAPER, RELEASED):
         frame_links.annotated("hub", filters)
-    assert asked == [False, True]
+        frame_links.annotated(str(tmp_path), filters)
+    assert asked == [False, False, True, True]
 
 
 def test_sentences_that_are_shown_are_the_projects_own(opened):
@@ -418,7 +421,7 @@ def frame_record(folds, random=None, p=None, filters=PAPER, sizes=None):
     values = {
         "steps": [step, step | {"name": "last", "sentences": 5}],
         "sentences": sum(sizes),
-        "without_choice": 0,
+        "without_choice": 2,
         "readings": dict.fromkeys(READINGS, grids),
         "folds": {"sizes": sizes, "annotated": folds.tolist(), "random": random.tolist()},
     }
@@ -552,6 +555,7 @@ def test_filters_stand_step_by_step_beside_the_papers_count(hand):
     assert len(lines) == 2 * len(READINGS)
     assert list(lines["highest head"].unique()) == ["layer 1 head 2"]
     assert lines["heads that pass"].iloc[0] == "1 of 4"
+    assert lines["without another place"].tolist() == [2] * len(lines)
     first = relation_heads.most_attentive(hand, 3)
     assert list(first["head"]) == ["layer 1 head 2", "layer 2 head 1", "layer 2 head 2"]
 

@@ -12,6 +12,7 @@
 `token_to_token`          §4.5: [CLS] in the last layer, linked words, diagonal maps
 `disabling_heads`         §4.6: what is lost without a head, or a layer
 `shared_words`            §5: heads that link the words of both sentences
+`what_remains`            findings of §4.2 and §4.4 to §4.6 beside their nulls, in one table
 ========================  ====================================================
 """
 

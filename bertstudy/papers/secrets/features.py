@@ -159,6 +159,21 @@ def rises(records: Sequence[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def held_out_rises(records: Sequence[Record], kind: str) -> pd.DataFrame:
+    """Both held-out columns of `rises` as numbers: ``task seed score null``, a row a model.
+
+    ``null`` is the rise for as many random words. NaN where it is undefined.
+    """
+    parts = [
+        pd.DataFrame(
+            {"task": task, "seed": [record.recipe["model"]["seed"] for record in _models(own)]}
+            | {key: _held_out_rises(own, kind, key) for key in ("score", "null")}
+        )
+        for task, own in _by_task(records).items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
 def _rise(after: Record, before: Record, kind: str) -> np.ndarray:
     new, old = (np.array(r.values["features"][kind]["score"]) for r in (after, before))
     return new - old

@@ -105,27 +105,37 @@ def annotated(source: str, filters: Filters = PAPER) -> Iterator[Annotated]:
     """The examples of FrameNet's lexical units, or the synthetic world's look-alike.
 
     Args:
-        source: as a study has it. The hub has no FrameNet: there NLTK's copy of release 1.7 is
-            taken, and core elements are those of core sets where the filters are the notebook's.
+        source: as a study has it. Where it has no FrameNet, as the hub has none, NLTK's copy of
+            release 1.7 is taken, and core elements are those of core sets where the filters are
+            the notebook's.
 
     Raises:
         BertstudyError: the data is not there.
     """
-    if source != "hub":
+    if _has_frames(source):
         return framenet(source, origin="lu")
     try:
         return nltk_framenet(core_sets=filters == RELEASED)
     except BertstudyError as error:
+        where = "the hub" if source == "hub" else f"the folder '{source}'"
         raise BertstudyError(
-            f"the hub has no FrameNet, and {error}; or name a folder with framenet in it as source"
+            f"{where} has no FrameNet, and {error}; or name a folder with framenet in it as source"
         ) from error
 
 
+def _has_frames(source: str) -> bool:
+    return source == "synthetic" or Path(source, "framenet").is_dir()
+
+
 def corpus(study: "Study") -> str:
-    """What `annotated` reads, in words: the data's own title."""
-    if study.edition.source == "hub":
+    """What `annotated` reads, in words: the data's own title, or the folder's name."""
+    source = study.edition.source
+    if not _has_frames(source):
         return "FrameNet 1.7, by NLTK's reader"
-    return framenet_release(study.edition.source)
+    try:
+        return framenet_release(source)
+    except BertstudyError:
+        return f"{Path(source).name}/framenet, whose README.md has no title"
 
 
 def frame_sentences(

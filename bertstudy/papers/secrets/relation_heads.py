@@ -169,7 +169,9 @@ def highest(record: Record, count: int = 2) -> list[tuple[int, int]]:
 def summary(records: Sequence[Record]) -> pd.DataFrame:
     """Each set of filters and each reading in a line, with the head that is highest in it.
 
-    Layers and heads are 1-based; the last column counts heads that pass the corrected test.
+    Layers and heads are 1-based; ``without another place`` counts sentences in which every link is
+    the only pair at its distance, so that random pairs say nothing; the last column counts heads
+    that pass the corrected test.
     """
     rows = []
     for name, filters in FILTERS.items():
@@ -180,6 +182,7 @@ def summary(records: Sequence[Record]) -> pd.DataFrame:
                 {
                     "filters": name,
                     "sentences": record.values["sentences"],
+                    "without another place": record.values["without_choice"],
                     "links read": reading,
                     "random pairs have": READINGS[reading],
                     "highest head": f"layer {first['layer'] + 1} head {first['head'] + 1}",
