@@ -280,6 +280,7 @@ def build(
 @app.command()
 def verify(
     edition: Edition = "mini",
+    source: Source = "",
     count: Annotated[int, typer.Option(min=1, help="Recorded results to make again.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Draws them; today's date by default.")] = 0,
     seconds: Annotated[float, typer.Option(min=0, help="None is begun after this time.")] = 60,
@@ -288,7 +289,7 @@ def verify(
     from bertstudy import verify
     from bertstudy.editions import edition as find_edition
 
-    chosen = find_edition(edition)
+    chosen = find_edition(edition, source)
     seed = seed or date.today().toordinal()
     done = differing = 0
     for record, difference in verify.verify(verify.opened(chosen), count, seed, seconds):

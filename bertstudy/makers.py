@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bertstudy.study import Study
 
 SCORE = 5.0  # points: a score on all validation examples
-ATTENTION = 0.1  # mean attention of one head: training on other processors may move it so far
+ATTENTION = 0.05  # mean attention of one head
 PART = 10.0  # points: a score on part of them, or of a model that was damaged on purpose
 Function = TypeVar("Function", bound=Callable[..., Record])
 
@@ -30,15 +30,20 @@ class Maker:
 
     Attributes:
         function: called with the study and, by name, what the recipe says.
-        within: how far a number may be from the recorded one, in the values' own unit.
+        within: how far one number may be from the recorded one, in the values' own unit; or
+            from the recorded values to that.
         counts_agree: whole numbers, such as how many examples there were, must be the same.
         other: parameters that are in no recipe by their name: from the recipe's facts.
     """
 
     function: Callable[..., Record]
-    within: float
+    within: float | Callable[[JSON], float]
     counts_agree: bool
     other: Mapping[str, Callable[[JSON], Any]]
+
+    def allowed(self, values: JSON) -> float:
+        """How far a number may be from the recorded ``values``."""
+        return self.within(values) if callable(self.within) else self.within
 
     def again(self, study: "Study", record: Record) -> Record:
         """The record that today's code makes of the same task, seed and parameters."""
@@ -53,7 +58,11 @@ _MAKERS: dict[str, Maker] = {}
 
 
 def makes(
-    measurement: str, *, within: float, counts_agree: bool = True, **other: Callable[[JSON], Any]
+    measurement: str,
+    *,
+    within: float | Callable[[JSON], float],
+    counts_agree: bool = True,
+    **other: Callable[[JSON], Any],
 ) -> Callable[[Function], Function]:
     """Declare that a function ``(study, task, ...)`` makes the records of a measurement."""
 

@@ -21,6 +21,9 @@ from bertstudy.makers import maker
 from bertstudy.store import JSON, Record, Store
 from bertstudy.study import Study
 
+# Of many numbers, one may be further off than they are on average: so much further.
+WORST_TO_MEAN = 5.0
+MANY = 20  # numbers, from which on their mean distance counts too
 AT_MOST = 30.0  # seconds that the recording of a result may have taken, for it to be chosen
 
 
@@ -84,7 +87,9 @@ def difference(recorded: Record, made: Record) -> str | None:
     """What tells two records apart, in words; None if nothing does.
 
     Text and counts must agree. Measured numbers may differ as far as their maker allows: other
-    processors round otherwise, and fine-tuning carries that on.
+    processors round otherwise, and fine-tuning carries that on. Where there are many of them,
+    they may differ on average by a fifth of that, so that a record of other numbers of the same
+    size is not taken for the right one.
     """
     if made.recipe != recorded.recipe:
         names = sorted(
@@ -99,9 +104,15 @@ def difference(recorded: Record, made: Record) -> str | None:
         return f"it holds other values: {', '.join(sorted(before.keys() ^ now.keys())[:3])}"
     apart = {name: _distance(before[name], now[name], by.counts_agree) for name in before}
     worst = max(apart, key=apart.__getitem__)
-    if apart[worst] <= by.within:
-        return None
-    return f"{worst} is {now[worst]}, recorded {before[worst]} (allowed: {by.within:g} apart)"
+    within = by.allowed(recorded.values)
+    if apart[worst] > within:
+        return f"{worst} is {now[worst]}, recorded {before[worst]} (allowed: {within:g} apart)"
+    kinds = float if by.counts_agree else float | int
+    measured = [apart[name] for name in apart if isinstance(before[name], kinds)]
+    mean, within = float(np.mean(measured or [0.0])), within / WORST_TO_MEAN
+    if len(measured) >= MANY and mean > within:
+        return f"its numbers are {mean:.3g} off on average (allowed: {within:g})"
+    return None
 
 
 def _leaves(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:

@@ -13,7 +13,7 @@ import pytest
 from models import SENTENCES, lay_out
 
 ROOT = Path(__file__).resolve().parents[1]
-# §4.6 is run by `test_site`, on a page that is then opened.
+# §4.2, which needs frames, is run by its own tests; §4.6 by `test_site`, on a page that is opened.
 PAGES = {  # what it measures beside scores, and how many figures it has
     "secrets/4-3-change-after-fine-tuning": ("attention_change", 3),
     "secrets/4-4-features": ("linguistic_attention", 4),
@@ -33,8 +33,6 @@ def home(tmp_path_factory):
         "label": [int(n % 3 == 0) for n in range(12)],
     }
     lay_out(folder / "hub", "rte", train=rows, validation=rows)
-    (folder / "notebooks").mkdir()
-    (folder / "_config.yml").touch()
     return folder
 
 

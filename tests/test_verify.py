@@ -130,7 +130,7 @@ def test_every_shipped_record_is_whole_and_made_by_a_function():
     on_tasks = [r for r in records if "task" in r.recipe.get("model", r.recipe)]
     assert len(on_tasks) > len(records) / 2
     for measurement in {record.measurement for record in on_tasks}:
-        assert makers.maker(measurement).within > 0
+        assert makers.maker(measurement).function
 
 
 def test_a_recipe_leads_back_to_the_arguments():

@@ -149,7 +149,7 @@ def classify(
 
 @makes(
     "attention_patterns",
-    within=CHANGING * EXAMPLES,
+    within=lambda values: CHANGING * values["examples"],
     counts_agree=False,
     name=lambda facts: facts["classifier"],
 )

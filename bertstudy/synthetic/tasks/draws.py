@@ -67,10 +67,10 @@ class Spec:
     sizes: dict[str, int]
     shares: tuple[float, ...]  # of the labels, in their order; empty: make gets the row's number
     make: Callable[[Draw, int], Row | None]  # None: this draw came to nothing, try again
-    # Where the validation set has other topics, word counts learnt in training say less about it.
-    validation_topics: tuple[str, ...] = TOPICS
     # The layout where it is not GLUE's (sentences, label, idx); rows then bring their columns.
     features: Callable[[], datasets.Features] | None = None
+    # Where the validation set has other topics, word counts learnt in training say less about it.
+    validation_topics: tuple[str, ...] = TOPICS
 
 
 def edited(
