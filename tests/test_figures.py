@@ -116,6 +116,16 @@ def test_a_ladder_of_one_task_has_all_rungs_in_its_legend():
     ]
 
 
+def test_a_start_that_was_not_run_leaves_its_rung_empty():
+    table = LADDER.assign(scratch=[LADDER["scratch"][0], []])
+    figure = figures.ladder(table)
+    said = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert sorted(said) == sorted(label for label, _, _ in figures.RUNGS.values())
+    found = calibration.with_signals(table)
+    assert calibration.can_say(found).tolist()[1] == "nothing yet: fewer than 5 seeds"
+    assert tables.ABSENT in tables.can_say(found, calibration.can_say(found)).to_html()
+
+
 def test_the_ladders_table_says_what_is_missing():
     shown = tables.ladder(calibration.judged(LADDER.head(1))).to_html()
     assert "60.0 ± 1.4" in shown

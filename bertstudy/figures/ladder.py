@@ -36,10 +36,14 @@ def ladder(table: pd.DataFrame, rungs: Mapping[str, tuple[str, str, str]] = RUNG
         rungs: column to label, marker and colour.
     """
     figure, (axis,) = panels(1, 6.4, 1.1 + 0.45 * len(table))
+    named: set[str] = set()  # in the legend, once
     for place, row in zip(range(len(table))[::-1], table.to_dict("records"), strict=True):
         for column, (label, marker, color) in rungs.items():
-            shown = label if place == 0 else None
             samples = np.atleast_1d(row[column])
+            if not len(samples):
+                continue  # not run
+            shown = None if label in named else label
+            named.add(label)
             if len(samples) == 1:
                 size = 14 if marker == "|" else 6
                 axis.plot(samples, place, marker, color=color, markersize=size, label=shown)
