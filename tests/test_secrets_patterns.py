@@ -335,6 +335,15 @@ def test_every_map_is_judged_by_a_classifier_that_has_not_seen_it():
         assert made.table["label"][folds == fold].value_counts().eq(2).all(), "stratified"
 
 
+def test_a_head_is_never_on_both_sides_of_a_fold(shipped):
+    keys = ["edition", "layer", "head"]
+    assert shipped.table.duplicated(keys, keep=False).sum() > len(shipped) / 2
+    _, folds = patterns.held_out(shipped, lambda *_: ByLargest(), 0)
+    assert shipped.table.groupby(keys)["layer"].count().size == len(set(shipped.heads))
+    assert shipped.table.assign(fold=folds).groupby(keys)["fold"].nunique().eq(1).all()
+    assert set(folds) == set(range(patterns.FOLDS))
+
+
 def judged_record(labelled, wrong=0, rules_wrong=3):
     """A record of classifiers that err on the first so many maps."""
 

@@ -113,6 +113,14 @@ class LabelledMaps:
         return np.array([PATTERNS.index(label) for label in self.table["label"]])
 
     @property
+    def heads(self) -> np.ndarray:
+        """Which maps share a head: a number for each edition, layer and head, ``[map]``.
+
+        The models of an edition start from one encoder, so a head is the same for all tasks.
+        """
+        return self.table.groupby(["edition", "layer", "head"]).ngroup().to_numpy()
+
+    @property
     def hash(self) -> str:
         """Of maps and first labels: what a classifier that learnt from them depends on."""
         digest = hashlib.sha256("\n".join(self.table["label"]).encode())
