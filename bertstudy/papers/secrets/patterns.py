@@ -140,7 +140,7 @@ def classify(
     Returns:
         Index into `PATTERNS` and its probability, each ``[example, layer, head]``.
     """
-    seconds = torch.tensor([second_segment(data, row) for row in range(len(data))])
+    seconds = torch.tensor([second_segment(ids) for ids in data.ids])
 
     def reduce(probs: Tensor, site: Site, gold: Gold) -> dict[str, Tensor]:
         found = classifier.probabilities(probs, site.is_token, gold["second"]).max(-1)
