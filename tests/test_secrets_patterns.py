@@ -42,6 +42,9 @@ def test_the_shipped_maps_are_what_the_page_says(shipped):
         assert found.max() == pytest.approx(peak, abs=1e-5)
         # Every weight was rounded to a 255th of the peak.
         np.testing.assert_allclose(found.sum(1), 1, atol=len(found) * peak / 510 + 1e-4)
+    heads = {name: own[["layer", "head"]].value_counts() for name, own in table.groupby("task")}
+    assert heads["cola"].to_dict() == heads["sst2"].to_dict()
+    assert len(heads["cola"]) == 70
     size = sum(path.stat().st_size for path in labelled_maps.FOLDER.glob("*.safetensors"))
     assert size < 1_000_000
 
@@ -376,9 +379,8 @@ def test_every_map_is_judged_by_a_classifier_that_has_not_seen_it():
 
 def test_a_head_is_never_on_both_sides_of_a_fold(shipped):
     keys = ["edition", "layer", "head"]
-    assert shipped.table.duplicated(keys, keep=False).sum() > len(shipped) / 2
+    assert shipped.table.duplicated(keys, keep=False).sum() > 0.99 * len(shipped)
     _, folds = patterns.held_out(shipped, lambda *_: ByLargest(), 0)
-    assert shipped.table.groupby(keys)["layer"].count().size == len(set(shipped.heads))
     assert shipped.table.assign(fold=folds).groupby(keys)["fold"].nunique().eq(1).all()
     assert set(folds) == set(range(patterns.FOLDS))
 
@@ -430,6 +432,14 @@ def test_quantities_match_hand_worked_records(made_records):
     assert set(patterns.QUANTITIES) < set(secrets.QUANTITIES)
     claims = [c for c in reference.claims("secrets") if c.place.startswith("§4.1")]
     assert {c.quantity for c in claims} == set(patterns.QUANTITIES)
+
+
+def test_labelled_maps_stand_beside_the_papers():
+    made = planted(2)
+    table = patterns.beside_paper(made)
+    assert table["ours"].tolist() == [10, 20]
+    printed = reference.numbers("secrets")
+    assert table["paper"].tolist() == printed.query("row == 'annotated maps'")["value"].tolist()
 
 
 def test_the_better_classifier_is_the_one_with_the_higher_mean(made_records):

@@ -3,7 +3,7 @@
 ========================  ====================================================
 `patterns`                §4.1: five patterns, two classifiers, the share of each
 `labelled_maps`           §4.1: the maps they learn from, and their labels
-`pattern_classifiers`     §4.1: a small network, and rules
+`pattern_classifiers`     §4.1: a small network, and a small tree over statistics
 `frame_links`             §4.2: predicates, their elements, and random pairs
 `relation_heads`          §4.2: heads that link a predicate and its elements
 `change`                  §4.3: maps and scores before and after fine-tuning

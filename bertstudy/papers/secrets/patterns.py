@@ -16,6 +16,7 @@ from sklearn.metrics import confusion_matrix, f1_score
 from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor
 
+from bertstudy import reference
 from bertstudy.attention import Site
 from bertstudy.encoder import Encoded
 from bertstudy.makers import makes
@@ -160,7 +161,7 @@ def patterns(study: "Study", task: Task, seed: int, name: str) -> Record:
     """The patterns of one fine-tuned model's maps.
 
     Args:
-        name: of the classifier, "network" or "rules".
+        name: of the classifier, "network" or "rules" (a small tree over hand-made statistics).
 
     Values:
         ``examples``; ``counts [layer][head][pattern]``, on how many of them a head shows each
@@ -219,6 +220,17 @@ def guideline(labelled: LabelledMaps) -> pd.DataFrame:
     counts = counts.add_prefix("maps of ").reindex(PATTERNS, fill_value=0)
     share = (100 * counts.sum(axis=1) / len(labelled)).rename("% of all")
     return rule.merge(counts.join(share), left_on="pattern", right_index=True)
+
+
+def beside_paper(labelled: LabelledMaps) -> pd.DataFrame:
+    """The paper's labelled maps and ours in numbers: columns ``labelled maps paper ours``."""
+    printed = reference.numbers("secrets").query("row == 'annotated maps'").set_index("column")
+    vertical = 100 * (labelled.table["label"] == "Vertical").mean()
+    ours = {"all": ("number", len(labelled)), "Vertical": ("Vertical, % of all", vertical)}
+    return pd.DataFrame(
+        {"labelled maps": title, "paper": printed.at[column, "value"], "ours": value}
+        for column, (title, value) in ours.items()
+    )
 
 
 def shares(records: Sequence[Record]) -> pd.DataFrame:
