@@ -42,6 +42,9 @@ def test_the_shipped_maps_are_what_the_page_says(shipped):
         assert found.max() == pytest.approx(peak, abs=1e-5)
         # Every weight was rounded to a 255th of the peak.
         np.testing.assert_allclose(found.sum(1), 1, atol=len(found) * peak / 510 + 1e-4)
+    heads = {name: own[["layer", "head"]].value_counts() for name, own in table.groupby("task")}
+    assert heads["cola"].to_dict() == heads["sst2"].to_dict()
+    assert len(heads["cola"]) == 70
     size = sum(path.stat().st_size for path in labelled_maps.FOLDER.glob("*.safetensors"))
     assert size < 1_000_000
 
@@ -107,20 +110,29 @@ def test_what_does_not_fit_is_named():
 
 
 @pytest.fixture
-def opened(tmp_path, monkeypatch):
-    """The mini checkpoint, a dozen pairs, and fine-tuning that leaves the weights alone."""
+def opening(tmp_path, monkeypatch):
+    """Opens a task on a dozen pairs: the mini checkpoint, fine-tuning leaves the weights alone."""
     texts = [f"the dog saw the {word}" for word in ("cat", "bird", "house", "man")]
     rows = {
         "sentence1": [texts[n % 4] for n in range(12)],
         "sentence2": [texts[n * n % 4] for n in range(12)],
         "label": [int(n % 3 == 0) for n in range(12)],
     }
-    source = lay_out(tmp_path / "hub", "rte", train=rows, validation=rows)
-    made = study.Study(edition("mini", source), ("rte",), (0, 1))
-    made.store = Store(tmp_path / "store")
     result = {"epochs": [{"validation": {"accuracy": 0.0}}], "steps": 0}
     monkeypatch.setattr(study, "fine_tune", lambda *_, **__: result)
-    return made
+
+    def open_task(name):
+        source = lay_out(tmp_path / "hub", name, train=rows, validation=rows)
+        made = study.Study(edition("mini", source), (name,), (0, 1))
+        made.store = Store(tmp_path / "store")
+        return made
+
+    return open_task
+
+
+@pytest.fixture
+def opened(opening):
+    return opening("rte")
 
 
 def test_drawn_maps_are_those_of_the_model(opened):
@@ -143,6 +155,36 @@ def test_drawn_maps_are_those_of_the_model(opened):
     assert not other.table.equals(found.table)
     one = labelled_maps.draw(opened, 5, heads=[(2, 3)]).table
     assert set(zip(one["layer"], one["head"], strict=True)) == {(2, 3)}
+
+
+def test_two_tasks_are_drawn_from_different_heads_also_in_studies_of_their_own(opening):
+    drawn = [labelled_maps.draw(opening(name), 10).table for name in ("rte", "mrpc")]
+    one, other = (sorted(zip(table["layer"], table["head"], strict=True)) for table in drawn)
+    assert one != other
+
+
+@pytest.mark.parametrize(
+    ("pieces", "second"),
+    [
+        ("[CLS] a dog [SEP]", 0),
+        ("[CLS] a dog [SEP] a cat [SEP]", 4),
+        ("[CLS] a dog [SEP] [SEP]", 4),  # the second text is empty
+        ("<s> a dog </s>", 0),
+        ("<s> a dog </s> </s> a cat </s>", 5),
+        ("<s> a dog </s> </s> </s>", 5),
+    ],
+)
+def test_a_second_segment_begins_after_the_separators_of_either_family(pieces, second):
+    tokens = pieces.split()
+    assert labelled_maps.second_segment(tokens) == second
+    ids = [sorted(set(tokens)).index(token) for token in tokens]
+    assert labelled_maps.second_segment(ids) == second
+
+
+def test_a_second_segment_begins_where_token_types_say(opened):
+    data = opened.encoded(opened.tasks[0], "validation")
+    for ids, segments in zip(data.ids, data.segments, strict=True):
+        assert labelled_maps.second_segment(ids) == segments.index(1)
 
 
 # Classifiers ------------------------------------------------------------------------------------
@@ -289,7 +331,7 @@ def test_streaming_names_what_a_plain_loop_over_stock_models_names(family):
         one = alone(rows, row)
         with torch.no_grad():
             attentions = stock.base_model(**one, output_attentions=True).attentions
-        second = labelled_maps.second_segment(data, row)
+        second = labelled_maps.second_segment(data.ids[row])
         expected = [
             [(int(head.argmax()) % head.size(-1) + second) % len(PATTERNS) for head in layer[0]]
             for layer in attentions
@@ -333,6 +375,14 @@ def test_every_map_is_judged_by_a_classifier_that_has_not_seen_it():
     for fold, known in enumerate(seen):
         assert known == set(made.table["id"][folds != fold])
         assert made.table["label"][folds == fold].value_counts().eq(2).all(), "stratified"
+
+
+def test_a_head_is_never_on_both_sides_of_a_fold(shipped):
+    keys = ["edition", "layer", "head"]
+    assert shipped.table.duplicated(keys, keep=False).sum() > 0.99 * len(shipped)
+    _, folds = patterns.held_out(shipped, lambda *_: ByLargest(), 0)
+    assert shipped.table.assign(fold=folds).groupby(keys)["fold"].nunique().eq(1).all()
+    assert set(folds) == set(range(patterns.FOLDS))
 
 
 def judged_record(labelled, wrong=0, rules_wrong=3):
@@ -382,6 +432,14 @@ def test_quantities_match_hand_worked_records(made_records):
     assert set(patterns.QUANTITIES) < set(secrets.QUANTITIES)
     claims = [c for c in reference.claims("secrets") if c.place.startswith("§4.1")]
     assert {c.quantity for c in claims} == set(patterns.QUANTITIES)
+
+
+def test_labelled_maps_stand_beside_the_papers():
+    made = planted(2)
+    table = patterns.beside_paper(made)
+    assert table["ours"].tolist() == [10, 20]
+    printed = reference.numbers("secrets")
+    assert table["paper"].tolist() == printed.query("row == 'annotated maps'")["value"].tolist()
 
 
 def test_the_better_classifier_is_the_one_with_the_higher_mean(made_records):

@@ -9,7 +9,7 @@ import torch
 import traitlets
 
 from bertstudy.errors import BertstudyError
-from bertstudy.papers.secrets.labelled_maps import PATTERNS
+from bertstudy.papers.secrets.labelled_maps import PATTERNS, second_segment
 from bertstudy.papers.secrets.pattern_classifiers import UNCERTAIN, Classifier
 from bertstudy.papers.secrets.patterns import shares
 from bertstudy.store import Record
@@ -108,10 +108,5 @@ def _classified(maps: np.ndarray, tokens: Sequence[str], classifier: Classifier)
     """Probabilities ``[layer, head, pattern]`` of one example's maps, each layer a batch entry."""
     probs = torch.from_numpy(maps).float()
     is_token = torch.ones(len(probs), len(tokens), dtype=torch.bool)
-    return classifier.probabilities(probs, is_token, _second(tokens).expand(len(probs))).numpy()
-
-
-def _second(tokens: Sequence[str]) -> torch.Tensor:
-    """First token of the second segment: the one after a separator that is not the last."""
-    separators = [n for n, token in enumerate(tokens[:-1]) if token in ("[SEP]", "</s>")]
-    return torch.tensor([separators[0] + 1 if separators else 0])
+    second = torch.full((len(probs),), second_segment(tokens))
+    return classifier.probabilities(probs, is_token, second).numpy()

@@ -3,7 +3,7 @@
 ========================  ====================================================
 `patterns`                §4.1: five patterns, two classifiers, the share of each
 `labelled_maps`           §4.1: the maps they learn from, and their labels
-`pattern_classifiers`     §4.1: a small network, and rules
+`pattern_classifiers`     §4.1: a small network, and a small tree
 `frame_links`             §4.2: predicates and their elements
 `nulls`                   §4.2, §4.5: random pairs of words, and the test against them
 `relation_heads`          §4.2: heads that link a predicate and its elements

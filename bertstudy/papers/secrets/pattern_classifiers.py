@@ -1,4 +1,7 @@
-r"""§4.1, two classifiers of attention maps: the paper's small convolutional network, and rules.
+r"""§4.1, two classifiers of maps: the paper's small convolutional network, and a small tree.
+
+The tree is over hand-made statistics of a map; its thresholds are fitted to the same labels. Where
+a name is needed, in records and tables, it is "rules".
 
 Both take a batch of maps of different lengths and return a probability for each of `PATTERNS`. The
 network sees what the annotator saw: the square root of the weights, cut to the real tokens and
@@ -72,7 +75,7 @@ class Training:
     """How the network is made; part of a record's key."""
 
     widths: tuple[int, ...] = (8, 8, 16, 16, 32, 32, 32, 32)  # channels of the convolutions
-    epochs: int = 40
+    epochs: int = 40  # only counts the steps: see `train`
     batch_size: int = 32
     learning_rate: float = 2e-3  # of Adam; falls to 0 along a cosine
     side: int = SIDE
@@ -126,8 +129,12 @@ def train(labelled: LabelledMaps, seed: int, how: Training | None = None) -> Net
     Every map is also shown with its tokens in reverse order: queries and keys together, which
     leaves columns columns, diagonals diagonals and blocks blocks.
 
+    Every step draws its batch with replacement from this doubled set; there are as many steps as
+    `Training.epochs` times through the maps themselves would take, and no epoch in which each map
+    comes up once.
+
     Args:
-        seed: of the first weights and of the order of the maps.
+        seed: of the first weights and of what each batch draws.
     """
     how = how or Training()
     pictures = images(*padded(labelled)[:2])
@@ -175,7 +182,7 @@ def load_network(labelled: LabelledMaps, path: Path = NETWORK) -> Network:
     return network.eval()
 
 
-# The rules ------------------------------------------------------------------------------------
+# The tree -------------------------------------------------------------------------------------
 
 DEPTH = 4  # questions asked of a map at most
 LEAF = 4  # labelled maps that each answer must rest on
@@ -248,7 +255,7 @@ def _line(excess: Tensor, real: Tensor, offset: int) -> Tensor:
 
 
 class Rules:
-    """A decision tree of at most `DEPTH` questions about `STATISTICS`."""
+    """A small tree over hand-made statistics: at most `DEPTH` questions about `STATISTICS`."""
 
     def __init__(self, tree: DecisionTreeClassifier) -> None:
         self.tree = tree

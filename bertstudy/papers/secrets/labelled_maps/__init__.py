@@ -4,14 +4,16 @@
 the maps themselves, the L×L part of an input's real tokens, each as ``round(255 · A / peak)`` with
 its largest weight ``peak`` in the table. No text and no word piece is kept.
 
-The paper's own maps and labels were not released. How these came about: `draw` took them at random,
-one annotator sorted them on contact sheets (`bertstudy.figures.contact_sheet`) that showed nothing
-but the map and where a second sentence begins, and sorted a random hundred again in another order.
-No label was changed afterwards.
+The paper's own maps and labels were not released. How these came about: `draw`, as it was in commit
+05daed5, took them at random. It seeded a task by its place in a study, and CoLA and SST-2 were each
+the first of theirs, so both have maps of the same heads, each as often; `draw` now seeds by the
+task's name. One annotator sorted the maps on contact sheets (`bertstudy.figures.contact_sheet`)
+that showed nothing but the map and where a second sentence begins, and sorted a random hundred
+again in another order. No label was changed afterwards.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +26,7 @@ from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
 from bertstudy import paths
 from bertstudy.attention import maps as maps_of
-from bertstudy.encoder import Encoded, model_inputs
+from bertstudy.encoder import model_inputs
 from bertstudy.errors import BertstudyError
 
 if TYPE_CHECKING:
@@ -113,6 +115,14 @@ class LabelledMaps:
         return np.array([PATTERNS.index(label) for label in self.table["label"]])
 
     @property
+    def heads(self) -> np.ndarray:
+        """Which maps share a head: a number for each edition, layer and head, ``[map]``.
+
+        The models of an edition start from one encoder, so a head is the same for all tasks.
+        """
+        return self.table.groupby(["edition", "layer", "head"]).ngroup().to_numpy()
+
+    @property
     def hash(self) -> str:
         """Of maps and first labels: what a classifier that learnt from them depends on."""
         digest = hashlib.sha256("\n".join(self.table["label"]).encode())
@@ -157,19 +167,19 @@ def draw(
     """Maps of fine-tuned models drawn at random for labelling, as many from each task.
 
     Examples of `SHORTEST` to `LONGEST` word pieces and heads of all layers are drawn uniformly and
-    independently. The models are those of the study's first seed.
+    independently, also of the study's other tasks. The models are those of the study's first seed.
 
     Args:
         count: maps of each task.
-        seed: of the draw.
+        seed: of the draw, with the task's name.
         heads: 0-based layers and heads to draw from; all if none are given. For more maps of a
             pattern that is rare, from heads that have shown it.
     """
     rows, found = [], []
     layers, width = study.config.num_hidden_layers, study.config.num_attention_heads
     heads = heads or [(layer, head) for layer in range(layers) for head in range(width)]
-    for number, task in enumerate(study.tasks):
-        rng = np.random.default_rng([seed, number])
+    for task in study.tasks:
+        rng = np.random.default_rng([seed, *task.name.encode()])
         data = study.encoded(task, "validation")
         fits = (data.lengths >= SHORTEST) & (data.lengths <= LONGEST)
         chosen = rng.choice(np.flatnonzero(fits), count, replace=False)
@@ -190,20 +200,27 @@ def draw(
                     "layer": int(layer),
                     "head": int(head),
                     "length": int(data.lengths[row]),
-                    "second": second_segment(data, row),
+                    "second": second_segment(data.ids[row]),
                 }
             )
     empty = {"id": range(len(rows)), "peak": [float(m.max()) for m in found]}
     return LabelledMaps(pd.DataFrame(rows).assign(**empty, label="", again=""), found)
 
 
-def second_segment(data: Encoded, row: int) -> int:
-    """First token of an example's second segment, 0 if it has one segment alone.
+def second_segment(pieces: Sequence[Hashable]) -> int:
+    """First token of an input's second segment, 0 if it has one segment alone.
 
-    It begins after the first text's [SEP]; models without token types separate texts alike.
+    It begins after the separator that closes the first: BERT puts one [SEP] between two texts,
+    RoBERTa </s> twice. Token types would not do, since RoBERTa has none.
+
+    Args:
+        pieces: ids, or tokens, of one input without padding; the last is the separator.
     """
-    segments = np.asarray(data.segments[row])
-    return int(np.argmax(segments == 1)) if (segments == 1).any() else 0
+    *inner, separator = pieces
+    if separator not in inner:
+        return 0
+    start = inner.index(separator) + 1
+    return start + (inner[start : start + 1] == [separator])
 
 
 def agreement(labelled: LabelledMaps) -> tuple[float, pd.DataFrame]:
