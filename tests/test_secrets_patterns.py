@@ -350,14 +350,15 @@ def test_the_network_streamed_is_the_network_on_each_map_alone(shipped):
         assert (found[row] == one[0]).mean() > 0.95, "but for ties"
 
 
-def test_a_record_counts_every_map(opened):
+@pytest.mark.parametrize("name", pattern_classifiers.FITS)
+def test_a_record_counts_every_map(opened, name):
     (rte,) = opened.tasks
-    record = patterns.patterns(opened, rte, 0, "network")
+    record = patterns.patterns(opened, rte, 0, name)
     counts = np.array(record.values["counts"])
     assert counts.shape == (6, 6, len(PATTERNS))
     assert (counts.sum(-1) == record.values["examples"]).all()
     assert (np.array(record.values["uncertain"]) <= record.values["examples"]).all()
-    assert patterns.patterns(opened, rte, 0, "network").origin == "stored"
+    assert patterns.patterns(opened, rte, 0, name).origin == "stored"
 
 
 # Judging, tables and quantities, from records written by hand -------------------------------------
