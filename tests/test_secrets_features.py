@@ -485,8 +485,8 @@ def test_heads_that_pass_are_counted_by_seed():
     one, other = [[0.01, 0.05], [0.6, 0.6], *FLAT[:2]], [[0.01, 0.06], [0.6, 0.6], *FLAT[:2]]
     records = [record(0, links=links, p=one), record(1, links=links, p=other)]
     (line,) = token_to_token.passing(token_to_token.links(records)).to_dict("records")
-    assert (line["heads"], line["heads that pass"], line["seeds"]) == (8, "1.5", 2)
-    assert (line["fewest"], line["most"], line["in most seeds"]) == (1, 2, 1)
+    assert (line["heads"], line["heads that pass"], line["models"]) == (8, "1.5", 2)
+    assert (line["fewest"], line["most"], line["in most models"]) == (1, 2, 1)
     assert line["of the five highest"] == 1
 
 

@@ -100,9 +100,9 @@ def passing(table: pd.DataFrame) -> pd.DataFrame:
         table: as from `links`.
 
     Returns:
-        Columns ``reading relation heads``; ``heads that pass``, mean over seeds, ``fewest`` and
-        ``most`` of any seed; ``in most seeds``, heads that pass in more than half of them; ``of
-        the five highest``, how many of those with most attention do; ``seeds``.
+        Columns ``reading relation heads``; ``heads that pass``, mean over models, ``fewest`` and
+        ``most`` of any model; ``in most models``, heads that pass in more than half of them; ``of
+        the five highest``, how many of those with most attention do; ``models``, one a seed.
     """
     rows = []
     for (reading, relation), own in table.groupby(["reading", "relation"], sort=False):
@@ -112,9 +112,9 @@ def passing(table: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             {"reading": reading, "relation": relation, "heads": len(heads)}
             | {"heads that pass": f"{by_seed.mean():.1f}"}
-            | {"fewest": by_seed.min(), "most": by_seed.max(), "in most seeds": often.sum()}
+            | {"fewest": by_seed.min(), "most": by_seed.max(), "in most models": often.sum()}
             | {"of the five highest": often[heads.nlargest(BEST, "score").index].sum()}
-            | {"seeds": len(by_seed)}
+            | {"models": len(by_seed)}
         )
     return pd.DataFrame(rows)
 
