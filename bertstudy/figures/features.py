@@ -171,9 +171,12 @@ def last_layer(table: pd.DataFrame) -> Figure:
     figure, axes = panel_grid(2, len(readings), 2.1, 2.3)
     values = (("score", "attention of [CLS]"), ("above", "minus the null"))
     for line, (value, label) in zip(axes, values, strict=True):
-        reach = float(shown(table)[value].abs().max())
-        for axis, rows in zip(line, readings, strict=True):
-            grid = rows.pivot_table(index="feature", columns="head", values=value).reindex(kinds)
+        grids = [
+            rows.pivot_table(index="feature", columns="head", values=value).reindex(kinds)
+            for rows in readings
+        ]
+        reach = max(float(grid.abs().max(axis=None)) for grid in grids)
+        for axis, rows, grid in zip(line, readings, grids, strict=True):
             named = kinds if axis is line[0] else False
             heads = [head + 1 for head in grid.columns]
             colours = _colours(value, reach)
