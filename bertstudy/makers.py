@@ -33,12 +33,14 @@ class Maker:
         within: how far one number may be from the recorded one, in the values' own unit; or
             from the recorded values to that.
         counts_agree: whole numbers, such as how many examples there were, must be the same.
+        left_out: keys below which nothing is compared, such as p values, which jump.
         other: parameters that are in no recipe by their name: from the recipe's facts.
     """
 
     function: Callable[..., Record]
     within: float | Callable[[JSON], float]
     counts_agree: bool
+    left_out: frozenset[str]
     other: Mapping[str, Callable[[JSON], Any]]
 
     def allowed(self, values: JSON) -> float:
@@ -62,12 +64,13 @@ def makes(
     *,
     within: float | Callable[[JSON], float],
     counts_agree: bool = True,
+    left_out: tuple[str, ...] = (),
     **other: Callable[[JSON], Any],
 ) -> Callable[[Function], Function]:
     """Declare that a function ``(study, task, ...)`` makes the records of a measurement."""
 
     def declare(function: Function) -> Function:
-        _MAKERS[measurement] = Maker(function, within, counts_agree, other)
+        _MAKERS[measurement] = Maker(function, within, counts_agree, frozenset(left_out), other)
         return function
 
     return declare

@@ -99,7 +99,10 @@ def difference(recorded: Record, made: Record) -> str | None:
         )
         return f"today's code has another recipe ({', '.join(names)}): record it anew"
     by = maker(recorded.measurement)
-    before, now = (dict(_leaves(r.values)) for r in (recorded, made))
+    before, now = (
+        {name: leaf for name, leaf in _leaves(r.values) if by.left_out.isdisjoint(name.split("."))}
+        for r in (recorded, made)
+    )
     if before.keys() != now.keys():
         return f"it holds other values: {', '.join(sorted(before.keys() ^ now.keys())[:3])}"
     apart = {name: _distance(before[name], now[name], by.counts_agree) for name in before}

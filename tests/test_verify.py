@@ -78,6 +78,23 @@ def test_counts_agree_unless_their_maker_says_otherwise():
     assert verify.difference(before, after) is None
 
 
+def test_what_a_maker_leaves_out_is_not_compared():
+    before = Record("x", {}, {"heads": {"p": [0.01, 0.9], "mean": [0.5]}}, {}, "recorded")
+    after = replace(before, values={"heads": {"p": [0.2, 0.1], "mean": [0.5]}})
+    makers.makes("x", within=0.1)(lambda study: None)
+    assert "heads.p.1 is 0.1" in verify.difference(before, after)
+    makers.makes("x", within=0.1, left_out=("p",))(lambda study: None)
+    assert verify.difference(before, after) is None
+
+
+def test_many_numbers_may_not_all_be_off():
+    before = Record("x", {}, {"heads": [0.5] * 20}, {}, "recorded")
+    makers.makes("x", within=0.1)(lambda study: None)
+    for off, told in ((0.01, False), (0.03, True)):
+        after = replace(before, values={"heads": [0.5 + off] * 20})
+        assert ("off on average" in (verify.difference(before, after) or "")) == told
+
+
 def test_the_command_says_which_and_fails(study):
     runner = CliRunner()
     good = runner.invoke(cli.app, ["verify", "--seed", "7"])

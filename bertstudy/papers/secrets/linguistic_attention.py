@@ -253,7 +253,7 @@ def of_encoder(study: "Study", reading: Reading) -> Record:
     )
 
 
-@makes(MEASUREMENT, within=ATTENTION)
+@makes(MEASUREMENT, within=ATTENTION, left_out=("p",))
 def of_model(study: "Study", task: "Task", seed: int, reading: Reading | None = None) -> Record:
     """What the heads of a model attend to that was fine-tuned on a task.
 
