@@ -501,9 +501,7 @@ class TestSavedState:
 
     def test_another_text_is_refused(self, folder):
         """Its word pieces have other numbers."""
-        with pytest.raises(
-            BertstudyError, match="another text or from another checkpoint"
-        ):
+        with pytest.raises(BertstudyError, match="another text or from another checkpoint"):
             self.open(folder, text="other")
 
 
