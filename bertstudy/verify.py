@@ -138,5 +138,6 @@ def label(record: Record) -> str:
     """A record in few words."""
     facts: JSON = record.recipe | record.recipe.get("model", {})
     skipped = ("model", "checkpoint", "settings", "train", "validation", "version", "data")
-    told = [f"{n} {v}" for n, v in facts.items() if n not in (*skipped, "training_version")]
+    plain = {n: v for n, v in facts.items() if not isinstance(v, dict)}
+    told = [f"{n} {v}" for n, v in plain.items() if n not in (*skipped, "training_version")]
     return f"{record.measurement}: {', '.join(sorted(told, reverse=True))}"
