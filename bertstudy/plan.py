@@ -40,6 +40,7 @@ NOT_IN_RESULTS = {
     "batch.py",
     "cluster.py",
     "book.py",
+    "verify.py",
 }
 SUFFIX = ".ipynb"
 LONGEST = 100  # characters of a page's name that tell its parameters: a file's name has its limits
