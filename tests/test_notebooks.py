@@ -15,6 +15,7 @@ from models import SENTENCES, lay_out
 ROOT = Path(__file__).resolve().parents[1]
 # §4.2, which needs frames, is run by its own tests; §4.6 by `test_site`, on a page that is opened.
 PAGES = {  # what it measures beside scores, and how many figures it has
+    "secrets/4-1-attention-patterns": ("attention_patterns", 4),
     "secrets/4-3-change-after-fine-tuning": ("attention_change", 3),
     "secrets/4-4-features": ("linguistic_attention", 4),
     "secrets/4-5-token-to-token": ("linguistic_attention", 3),
@@ -23,10 +24,13 @@ PAGES = {  # what it measures beside scores, and how many figures it has
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A project with nothing recorded, and twelve pairs of sentences as RTE."""
+    """A project without a model's results, and twelve pairs of sentences as RTE."""
     folder = tmp_path_factory.mktemp("home")
     for name in ("_config.yml", "notebooks"):
         (folder / name).symlink_to(ROOT / name)
+    shipped = Path("results", "mini", "pattern_classifiers")  # of no data; minutes to make again
+    (folder / shipped).parent.mkdir(parents=True)
+    (folder / shipped).symlink_to(ROOT / shipped)
     rows = {
         "sentence1": [SENTENCES[n % 5] for n in range(12)],
         "sentence2": [SENTENCES[n * n % 5] for n in range(12)],
