@@ -295,6 +295,11 @@ def verify(
     for record, difference in verify.verify(verify.opened(chosen), count, seed, seconds):
         print(f"{verify.label(record)}: {difference or 'as recorded'}")
         done, differing = done + 1, differing + (difference is not None)
+    if not done:  # a check of nothing must not pass
+        raise BertstudyError(
+            f"no recorded result of edition '{edition}' could be made again: there is none of its "
+            f"own tasks, or {seconds:g} seconds were over before the first"
+        )
     print(f"recorded results made again: {done}, differing: {differing} (--seed {seed})")
     raise typer.Exit(1 if differing else 0)
 

@@ -109,6 +109,13 @@ def test_the_command_says_which_and_fails(study):
     assert "differing: 1 (--seed 7)" in bad.stdout
 
 
+@pytest.mark.parametrize("options", [["--edition", "base"], ["--seconds", "0"]])
+def test_a_check_of_nothing_does_not_pass(study, options):
+    found = CliRunner().invoke(cli.app, ["verify", *options])
+    assert found.exit_code == 2
+    assert "could be made again" in found.output
+
+
 def test_a_damaged_record_is_named(study):
     (file,) = study.store.shipped.glob("*/*.json")
     file.write_text(file.read_text().replace("scores", "scared"))
