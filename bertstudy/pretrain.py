@@ -28,8 +28,9 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from bertstudy import cooccurrence, store
+from bertstudy.attention import IMPLEMENTATION
 from bertstudy.editions import Architecture, Edition, PreTraining
-from bertstudy.encoder import checkpoint_hash, quiet
+from bertstudy.encoder import checkpoint_hash, mixed_precision, quiet
 from bertstudy.errors import BertstudyError
 from bertstudy.paths import build, write_text
 from bertstudy.store import file_hashes
@@ -378,6 +379,7 @@ def new_model(architecture: Architecture, layers: int, seed: int):
         max_position_embeddings=architecture.positions,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
+        attn_implementation=IMPLEMENTATION,
     )
     return BertForPreTraining(config)
 
@@ -431,7 +433,11 @@ def load_model(start: Path):
     from transformers import BertForPreTraining
 
     return BertForPreTraining.from_pretrained(
-        start, dtype=torch.float32, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
+        start,
+        dtype=torch.float32,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        attn_implementation=IMPLEMENTATION,
     )
 
 
@@ -605,7 +611,7 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
         batch = _to(examples.batch(self.step, self.plan.batch_size), self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with mixed_precision(self.device):
             mlm, nsp, _ = losses(self.model, batch)
         if not torch.isfinite(mlm + nsp):
             loss = (mlm + nsp).item()

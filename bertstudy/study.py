@@ -163,6 +163,7 @@ class Study:
                 settings,
                 seed,
                 after_epoch=save_epochs(folder) if every_epoch else None,
+                mixed=self.edition.mixed_precision,
             )
             model.save_pretrained(folder)
             return result

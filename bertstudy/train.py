@@ -12,7 +12,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 
 from bertstudy.editions import FineTuning
-from bertstudy.encoder import Encoded, logits_of, model_inputs, predict, shuffled
+from bertstudy.encoder import Encoded, logits_of, mixed_precision, model_inputs, predict, shuffled
 from bertstudy.errors import BertstudyError
 from bertstudy.tasks import Task
 
@@ -51,8 +51,9 @@ def fine_tune(
     settings: FineTuning,
     seed: int,
     after_epoch: Callable[[int, PreTrainedModel], None] | None = None,
+    mixed: bool = True,
 ) -> dict:
-    """Train ``model`` in place: AdamW, linear warm-up and decay, bf16 on a GPU.
+    """Train ``model`` in place: AdamW, linear warm-up and decay.
 
     Args:
         model: with the head of the task's kind: `encoder.load_classifier`.
@@ -61,6 +62,7 @@ def fine_tune(
         seed: of the order of the batches and of dropout. The same seed gives the same
             numbers on the same machine with the same number of threads.
         after_epoch: called with the 1-based epoch and the model, for checkpoints.
+        mixed: matrix products in bf16 where the device has units for them; weights stay fp32.
 
     Returns:
         ``epochs``: the mean training loss and the validation scores after each epoch;
@@ -87,7 +89,8 @@ def fine_tune(
         total = 0.0
         for rows in shuffled(train.lengths, settings.batch_size, rng):
             step += 1
-            loss = _loss(model, train, rows, where)
+            with mixed_precision(where, mixed):
+                loss = _loss(model, train, rows, where)
             if not torch.isfinite(loss):
                 raise TrainingDiverged(
                     f"the loss is {loss.item()} at epoch {epoch}, step {step} of {steps} "
@@ -113,9 +116,7 @@ def fine_tune(
 
 def _loss(model: PreTrainedModel, data: Encoded, rows: np.ndarray, where: torch.device) -> Tensor:
     batch = {n: t.to(where) for n, t in model_inputs(model, data.batch(rows)).items()}
-    with torch.autocast(where.type, torch.bfloat16, enabled=where.type == "cuda"):
-        logits = logits_of(model, batch)
-    return loss_of(logits, torch.from_numpy(data.labels[rows]).to(where))
+    return loss_of(logits_of(model, batch), torch.from_numpy(data.labels[rows]).to(where))
 
 
 def save_epochs(folder: Path) -> Callable[[int, PreTrainedModel], None]:

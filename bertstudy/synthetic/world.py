@@ -277,6 +277,42 @@ def other_noun(event: Event, rng: random.Random) -> Event | None:
     return replace(event, **{role: replace(thing, noun=rng.choice(options))}) if options else None
 
 
+def recast(event: Event, topic: str, rng: random.Random) -> Event | None:
+    """The same act among the people, things and places of a topic; names and times stay.
+
+    Nobody and nothing is replaced by its like: whoever knows what belongs together can tell.
+    """
+    *beings, places = topic_nouns(topic)
+    used: list[str] = []
+    changes: dict[str, object] = {}
+    for role in _roles(event):
+        thing = getattr(event, role)
+        if thing.noun not in lexicon.NOUNS:
+            continue
+        kinds, near = getattr(lexicon.VERBS[event.verb], role), (thing.noun, parent(thing.noun))
+        options = [
+            noun
+            for pool in beings
+            for noun in pool
+            if noun not in used
+            and lexicon.is_kind(noun, kinds)
+            and not lexicon.NOUNS[noun].kinds & set(near)
+        ]
+        if not options:
+            return None
+        used.append(rng.choice(options))
+        changes[role] = _renamed(thing, used[-1])
+    elsewhere = [n for n in places if n != event.place]
+    if event.place in lexicon.NOUNS and elsewhere:
+        changes["place"] = rng.choice(elsewhere)
+    return replace(event, **changes) if used else None
+
+
+def _renamed(thing: Thing, noun: str) -> Thing:
+    fits = any(a.key == thing.adjective for a in lexicon.adjectives_of(noun))
+    return replace(thing, noun=noun, adjective=thing.adjective if fits else "")
+
+
 def other_verb(event: Event, _rng: random.Random) -> Event | None:
     """The opposite act: repaired for broke."""
     opposite = lexicon.VERBS[event.verb].opp

@@ -53,6 +53,10 @@ class Draw:
         cast = world.draw_cast(self.rng, self.rng.choice(self.topics))
         return world.draw_event(self.rng, cast, details, fits=fits)
 
+    def recast(self, event: Event) -> Event | None:
+        """The same act by and to others, of any of the topics; None where nobody fits."""
+        return world.recast(event, self.rng.choice(self.topics), self.rng)
+
     def chance(self, share: float) -> bool:
         """True in that share of calls."""
         return self.rng.random() < share

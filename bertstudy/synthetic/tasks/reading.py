@@ -31,10 +31,17 @@ def _surface(draw: Draw, meaning: Event | Question, synonyms: float) -> Sentence
     return draw.surface(meaning, partial(style_of, meaning, draw.rng, synonyms))
 
 
-def _asked(draw: Draw, event: Event, general: float) -> Question:
-    """A question that the event answers, in a ``general`` share about what follows from it."""
+def _asked(draw: Draw, event: Event, general: float, settings: float = 0.0) -> Question:
+    """A question that the event answers, in a ``general`` share about what follows from it.
+
+    In a share ``settings`` it asks where or when, if the event says it.
+    """
+    parts = askable(event)
+    if settings:
+        wanted = draw.chance(settings)
+        parts = [part for part in parts if (part in SETTINGS) == wanted] or parts
     claim = world.weaken(event, draw.rng) if draw.chance(general) else None
-    return ask(event, draw.rng.choice(askable(event)), draw.rng, claim)
+    return ask(event, draw.rng.choice(parts), draw.rng, claim)
 
 
 # --------------------------------------------------------------------------------------------
@@ -47,13 +54,21 @@ _QNLI_CHANGES: tuple[world.Edit, ...] = (
 )  # fmt: skip
 
 
-def _qnli(draw: Draw, label: int) -> Row | None:
-    event = replace(draw.event(details=0.5, fits=is_clear), manner="")
-    question = _asked(draw, event, general=0.3)
+# Most sentences that do not answer tell the same of quite other people and things: see QQP.
+_RECAST_SHARE = 0.8
+_ASKS_SETTING = (0.25, 0.55)  # by label, "where" and "when": a cue that words alone give
+_SYNONYMS = 0.7
+
+
+def _qnli(draw: Draw, number: int) -> Row | None:
+    """The labels take turns with the row's ``number``."""
+    label = number % 2
+    event = replace(draw.event(details=0.7, fits=is_clear), manner="")
+    question = _asked(draw, event, 0.3, _ASKS_SETTING[label])
     told, why = _qnli_silent(draw, event, question) if label else _qnli_answering(draw, event)
     if told is None or (answer(told, question) is None) != bool(label):
         return None
-    one, two = _surface(draw, question, 0.5), _surface(draw, told, 0.4)
+    one, two = (_surface(draw, meaning, _SYNONYMS) for meaning in (question, told))
     return Row((one, two), label, why) if one and two else None
 
 
@@ -63,7 +78,9 @@ def _qnli_answering(draw: Draw, event: Event) -> tuple[Event | None, str]:
 
 
 def _qnli_silent(draw: Draw, event: Event, question: Question) -> tuple[Event | None, str]:
-    """The same event without what is asked for, denied, or with a part that differs."""
+    """Of others, or the same event without what is asked for, denied, or a part of it changed."""
+    if draw.chance(_RECAST_SHARE):
+        return draw.recast(event), "recast"
     chance = draw.rng.random()
     if question.asked in SETTINGS and chance < 0.5:
         other = "time" if question.asked == "place" else "place"
@@ -255,8 +272,9 @@ SPECS = {
         ("question", "sentence"),
         ("entailment", "not_entailment"),
         {"train": 3000, "validation": 600},
-        (0.5, 0.5),
+        (),
         _qnli,
+        validation_topics=lexicon.HELD_OUT_TOPICS,
     ),
     "squad": Spec(_COLUMNS, (), _SIZES, (1.0,), _squad, _features),
     "squad_v2": Spec(_COLUMNS, (), _SIZES, (0.67, 0.33), _squad, _features),
