@@ -171,6 +171,26 @@ def test_without_edits_training_is_the_stock_model(family, batch):
     assert torch.equal(losses[0][1], losses[1][1])
 
 
+def test_in_bf16_on_a_cpu_the_seam_is_as_near_to_fp32_as_the_library(family, batch):
+    """There the products are written out; padding is among the batch."""
+
+    def logits_and_gradient(implementation, mixed):
+        model = tiny(family, implementation=implementation, dtype=torch.float32)
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            logits = model(**batch).logits.float()
+        logits.square().sum().backward()
+        gradient = torch.cat([m.key.weight.grad.flatten() for m in attention_modules(model)])
+        return logits.detach(), gradient
+
+    exact, exact_gradient = logits_and_gradient("sdpa", mixed=False)
+    distances = {}
+    for implementation in (IMPLEMENTATION, "sdpa"):
+        logits, gradient = logits_and_gradient(implementation, mixed=True)
+        assert torch.cosine_similarity(gradient, exact_gradient, dim=0) > 0.99
+        distances[implementation] = (logits - exact).norm() / exact.norm()
+    assert 0 < distances[IMPLEMENTATION] < 2 * distances["sdpa"]
+
+
 @pytest.mark.parametrize("edit", [Edit, lambda: UniformHeads([]), lambda: ZeroHeads([]), Capture])
 def test_an_edit_of_nothing_changes_nothing(model, batch, edit):
     assert_close(logits(model, batch, edit()), logits_of(model, batch), **NEAR)

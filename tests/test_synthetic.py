@@ -28,7 +28,7 @@ from bertstudy.synthetic.meaning import (
     Thing,
 )
 from bertstudy.synthetic.tasks import TASKS, rows
-from bertstudy.synthetic.world import side
+from bertstudy.synthetic.world import recast, side, topic_nouns
 
 SPLITS = [(task, split) for task, spec in TASKS.items() for split in spec.sizes
           if split != "validation_matched"]  # the same as "validation", see below  # fmt: skip
@@ -428,3 +428,31 @@ def test_documents_are_mostly_new_and_keep_their_cast():
             shared += bool(names & {w.lemma for w in two.words})
             foreign += bool(names & {w.lemma for w in rng.choice(other).words})
     assert shared > 2 * foreign
+
+
+# Recasting ----------------------------------------------------------------------------------
+
+
+def test_recasting_keeps_the_act_and_changes_who_and_what():
+    """Names, the hour and the question word stay; a nurse does not become a doctor."""
+    told = Event("help", Thing("Anna", ""), Thing("nurse", "the"), time="at noon")
+    for seed in range(50):
+        made = recast(told, "stage", random.Random(seed))
+        assert (made.verb, made.agent, made.time) == (told.verb, told.agent, told.time)
+        assert made.theme.noun in topic_nouns("stage")[0] + topic_nouns("stage")[2]
+        assert lexicon.NOUNS[made.theme.noun].parent != lexicon.NOUNS["nurse"].parent
+    asked = changed(told, theme=Thing("who", ""))
+    assert recast(asked, "stage", random.Random(0)) is None, "there is nobody to replace"
+
+
+def test_recasting_moves_to_a_place_of_the_topic_and_leaves_cities():
+    told = Event("help", Thing("Anna", ""), Thing("nurse", "the"), place="kitchen")
+    assert recast(told, "farm", random.Random(0)).place in topic_nouns("farm")[3]
+    assert recast(changed(told, place="Rome"), "farm", random.Random(0)).place == "Rome"
+
+
+@pytest.mark.parametrize("task", ["qqp", "qnli"])
+def test_most_other_questions_and_sentences_are_of_others(task):
+    """The share that the page names, but for draws that came to nothing."""
+    silent = [row.why for row in rows(task, "train") if row.label == (task == "qnli")]
+    assert 0.7 < sum(why == "recast" for why in silent) / len(silent) < 0.9

@@ -11,7 +11,14 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from bertstudy.attention import SoftMask, own
 from bertstudy.editions import EDITIONS, FineTuning
-from bertstudy.encoder import encode, load_classifier, load_finetuned, load_tokenizer, predict
+from bertstudy.encoder import (
+    encode,
+    load_classifier,
+    load_finetuned,
+    load_tokenizer,
+    mixed_precision,
+    predict,
+)
 from bertstudy.errors import BertstudyError
 from bertstudy.store import Store
 from bertstudy.study import Study
@@ -27,7 +34,8 @@ def small(family="bert", **options):
 
 
 def run(model=None, settings=QUICK, seed=0, name="sst2", labels=None, lengths=LENGTHS, **options):
-    """Fine-tune on random examples; returns the numbers and the model."""
+    """Fine-tune on random examples, in fp32 unless told otherwise; the numbers and the model."""
+    options = {"mixed": False} | options
     model = model or small(dropout=0.1)
     data = examples("bert", lengths)
     if labels is not None:
@@ -167,7 +175,7 @@ def test_eight_examples_are_learnt_by_heart(family):
     model = small(family, dropout=0.1)
     data = examples(family, LENGTHS[:8])
     settings = FineTuning(epochs=25, batch_size=4, learning_rate=1e-2)
-    found = fine_tune(model, task("sst2"), data, data, settings, seed=0)
+    found = fine_tune(model, task("sst2"), data, data, settings, seed=0, mixed=False)
     first, last = found["epochs"][0], found["epochs"][-1]
     assert last["validation"]["accuracy"] == 100
     assert last["loss"] < 0.3 * first["loss"]
@@ -389,6 +397,59 @@ def _learn(device):
 
 def test_training_on_a_cpu_lowers_the_loss():
     _learn("cpu")
+
+
+UNITS = {"avx2": True, "l2_cache_size": 1048576}
+
+
+def _products_in(monkeypatch, **options):
+    """The type of the products of one training, on a CPU with bf16 units."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: UNITS | {"avx512_bf16": True})
+    model, seen = small(), set()
+
+    def see(module, inputs, output):
+        if module.training:  # predictions stay in fp32
+            seen.add(output.dtype)
+
+    model.base_model.encoder.layer[0].attention.self.query.register_forward_hook(see)
+    run(model, **options)
+    (found,) = seen
+    return found
+
+
+def test_products_are_in_bf16_where_the_cpu_has_units_and_it_is_wanted(monkeypatch):
+    assert _products_in(monkeypatch, mixed=True) is torch.bfloat16
+    assert _products_in(monkeypatch, mixed=False) is torch.float32
+
+
+@pytest.mark.parametrize(
+    ("units", "enabled"),
+    [({}, False), ({"avx512_bf16": False}, False), ({"avx512_bf16": True}, True),
+     ({"amx_bf16": True}, True)],
+)  # fmt: skip
+def test_bf16_is_used_where_there_are_units_for_it(monkeypatch, units, enabled):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: UNITS | units)
+    with mixed_precision(torch.device("cpu")):
+        assert torch.is_autocast_enabled("cpu") is enabled
+    with mixed_precision(torch.device("cpu"), wanted=False):
+        assert not torch.is_autocast_enabled("cpu")
+
+
+def test_an_edition_says_whether_products_may_be_in_bf16(tmp_path, monkeypatch):
+    seen = []
+
+    def train(*arguments, mixed, **options):
+        seen.append(mixed)
+        return {"epochs": [{"validation": {"accuracy": 0.0}}], "steps": 0}
+
+    monkeypatch.setattr("bertstudy.study.fine_tune", train)
+    for mixed in (False, True):
+        chosen = replace(EDITIONS["mini"], mixed_precision=mixed)
+        study = Study(chosen, ("sst2",), (0,))
+        study.store = Store(tmp_path / str(mixed), tmp_path / "shipped")
+        study.fine_tuned(task("sst2"), 0)
+    assert seen == [False, True]
+    assert not EDITIONS["mini"].mixed_precision, "its records are compared across machines"
 
 
 @pytest.mark.gpu
