@@ -5,7 +5,7 @@ everything a page says of a section into one table: the paper's number, ours, it
 difference, the verdict.
 """
 
-from bertstudy.reference.comparing import compare
+from bertstudy.reference.comparing import compare, tidy
 from bertstudy.reference.data import Claim, Quantity, claims, numbers, quantities
 from bertstudy.reference.judging import Verdict, judge, overall
 
@@ -19,4 +19,5 @@ __all__ = [
     "numbers",
     "overall",
     "quantities",
+    "tidy",
 ]

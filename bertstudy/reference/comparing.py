@@ -1,6 +1,6 @@
 """One table for a section: the paper's numbers and claims beside what was measured."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,36 @@ KEYS = ("table", "row", "column")  # by which a printed number is found; `measur
 COLUMNS = (
     "claim place quantity task split theirs ours low high difference unit seeds verdict why note"
 )
+
+
+def tidy(
+    functions: Mapping[str, Callable[[Any], Iterable[float]]],
+    groups: Iterable[tuple[str, Iterable[int] | None, Any]],
+) -> pd.DataFrame:
+    """What was measured, in the form that `compare` takes.
+
+    Args:
+        functions: by the name of the quantity; each gives one number a seed.
+        groups: task, seeds and what the functions are called with; where the seeds are None the
+            numbers are counted.
+
+    Returns:
+        Columns ``quantity task seed value``, one row a number.
+
+    Raises:
+        ValueError: a function gives more or fewer numbers than there are seeds.
+    """
+    rows = [
+        (name, task, seed, float(value))
+        for task, seeds, argument in groups
+        for name, function in functions.items()
+        for seed, value in _numbered(seeds, list(function(argument)))
+    ]
+    return pd.DataFrame(rows, columns=["quantity", "task", "seed", "value"])
+
+
+def _numbered(seeds: Iterable[int] | None, values: list[float]) -> Iterable[tuple[int, float]]:
+    return enumerate(values) if seeds is None else zip(seeds, values, strict=True)
 
 
 def compare(

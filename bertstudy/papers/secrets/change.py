@@ -32,6 +32,7 @@ from bertstudy.encoder import (
 )
 from bertstudy.errors import BertstudyError
 from bertstudy.makers import SCORE, makes
+from bertstudy.reference import tidy
 from bertstudy.store import Record
 from bertstudy.streaming import EXAMPLES, sample
 from bertstudy.tasks import Task
@@ -434,12 +435,9 @@ QUANTITIES: dict[str, Callable[[Sequence[Record]], np.ndarray]] = {
 
 def quantities(records: Sequence[Record]) -> pd.DataFrame:
     """Every quantity by task and seed: columns ``quantity task seed value``."""
-    rows = []
-    for name, chosen in _by_task(records).items():
-        seeds = [r.recipe["model"]["seed"] for r in chosen if r.measurement == "untrained_head"]
-        for quantity, function in QUANTITIES.items():
-            rows += [
-                {"quantity": quantity, "task": name, "seed": seed, "value": float(value)}
-                for seed, value in zip(seeds, function(chosen), strict=True)
-            ]
-    return pd.DataFrame(rows)
+    groups = _by_task(records).items()
+    return tidy(QUANTITIES, ((task, _seeds(own), own) for task, own in groups))
+
+
+def _seeds(records: Sequence[Record]) -> list[int]:
+    return [r.recipe["model"]["seed"] for r in records if r.measurement == "untrained_head"]

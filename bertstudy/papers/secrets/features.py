@@ -12,6 +12,7 @@ import pandas as pd
 
 from bertstudy.linguistics import FEATURES, SPECIALS
 from bertstudy.papers.secrets.linguistic_attention import MEASUREMENT
+from bertstudy.reference import tidy
 from bertstudy.statistics import interval
 from bertstudy.store import Record
 
@@ -324,12 +325,10 @@ def quantities(
     Args:
         functions: those of this section, or of another on the same records.
     """
-    rows = []
-    for task, own in _by_task(records).items():
-        seeds = [record.recipe["model"]["seed"] for record in _models(own)]
-        for name, function in functions.items():
-            rows += [
-                {"quantity": name, "task": task, "seed": seed, "value": float(value)}
-                for seed, value in zip(seeds, function(own), strict=True)
-            ]
-    return pd.DataFrame(rows)
+    return tidy(
+        functions,
+        (
+            (task, [r.recipe["model"]["seed"] for r in _models(own)], own)
+            for task, own in _by_task(records).items()
+        ),
+    )

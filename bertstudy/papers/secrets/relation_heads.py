@@ -28,7 +28,7 @@ from bertstudy.papers.secrets.frame_links import (
     link_attention,
 )
 from bertstudy.papers.secrets.nulls import DRAWS, LEVEL, SEED, corrected_p
-from bertstudy.reference import numbers
+from bertstudy.reference import numbers, tidy
 from bertstudy.store import Record, canonical
 
 if TYPE_CHECKING:
@@ -382,20 +382,15 @@ def quantities(records: Sequence[Record]) -> pd.DataFrame:
 
     The task is "": nothing is fine-tuned.
     """
-    return pd.DataFrame(
-        {"quantity": function.__name__, "task": "", "seed": fold, "value": float(value)}
-        for function in OF_THE_ENCODER
-        for fold, value in enumerate(function(records))
-    )
+    return tidy({f.__name__: f for f in OF_THE_ENCODER}, [("", None, records)])
 
 
 def effects(records: Sequence[Record]) -> pd.DataFrame:
     """`effect_of_frame_heads` by task and seed: columns ``quantity task seed value``."""
-    name, rows = effect_of_frame_heads.__name__, []
-    for task, swept in _swept(records).items():
-        found = effect_of_frame_heads([_main(records), *swept])
-        rows += [
-            {"quantity": name, "task": task, "seed": r.recipe["model"]["seed"], "value": value}
-            for r, value in zip(swept, found, strict=True)
-        ]
-    return pd.DataFrame(rows)
+    return tidy(
+        {effect_of_frame_heads.__name__: effect_of_frame_heads},
+        (
+            (task, [r.recipe["model"]["seed"] for r in swept], [_main(records), *swept])
+            for task, swept in _swept(records).items()
+        ),
+    )

@@ -26,6 +26,7 @@ from bertstudy.errors import BertstudyError
 from bertstudy.linguistics import Aligned, Annotated, Word, align
 from bertstudy.makers import ATTENTION, makes
 from bertstudy.papers.secrets.disabling_heads import NAMED_HEADS, disabling, head_effects
+from bertstudy.reference import tidy
 from bertstudy.statistics import interval
 from bertstudy.store import Record
 from bertstudy.streaming import EXAMPLES, Gold, sample, stream
@@ -225,16 +226,14 @@ QUANTITIES: dict[str, Callable[[Sequence[Record]], np.ndarray]] = {
 
 def quantities(records: Sequence[Record]) -> pd.DataFrame:
     """`named_heads_overlap_attention` by task and seed: columns ``quantity task seed value``."""
-    return pd.DataFrame(
-        [
-            {"quantity": name, "task": task, "seed": seed, "value": float(value)}
-            for task, own in _by_task(records).items()
-            for name, function in QUANTITIES.items()
-            for seed, value in zip(
+    return tidy(
+        QUANTITIES,
+        (
+            (
+                task,
                 [measured.recipe["model"]["seed"] for measured, _ in own],
-                function([record for both in own for record in both]),
-                strict=True,
+                [record for both in own for record in both],
             )
-        ],
-        columns=["quantity", "task", "seed", "value"],
+            for task, own in _by_task(records).items()
+        ),
     )
