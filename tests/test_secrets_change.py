@@ -132,15 +132,20 @@ def test_what_cannot_be_compared_is_named():
 @pytest.fixture
 def opened(tmp_path, monkeypatch):
     """The mini checkpoint, a dozen examples, and fine-tuning that leaves the weights alone."""
+    train_with(monkeypatch, lambda model: None)
+    return study_of(SENTENCES, tmp_path)
+
+
+def study_of(texts, folder):
+    """RTE at `mini` on a dozen pairs of these texts, with an empty store."""
     rows = {
-        "sentence1": [SENTENCES[n % 5] for n in range(12)],
-        "sentence2": [SENTENCES[n * n % 5] for n in range(12)],
+        "sentence1": [texts[n % len(texts)] for n in range(12)],
+        "sentence2": [texts[n * n % len(texts)] for n in range(12)],
         "label": [int(n % 3 == 0) for n in range(12)],
     }
-    source = lay_out(tmp_path / "hub", "rte", train=rows, validation=rows)
+    source = lay_out(folder / "hub", "rte", train=rows, validation=rows)
     made = study.Study(edition("mini", source), ("rte",), (0, 1))
-    made.store = Store(tmp_path / "store")
-    train_with(monkeypatch, lambda model: None)
+    made.store = Store(folder / "store")
     return made
 
 

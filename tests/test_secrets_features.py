@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from browser import Watched
-from models import PAD, lay_out, tiny, wordpiece_tokenizer
+from models import PAD, tiny, wordpiece_tokenizer
 from test_linguistics import PLAIN, having, treebank, words_at
-from test_secrets_change import train_with
+from test_secrets_change import study_of, train_with
 from test_widgets import write_page
 
 from bertstudy import figures, reference, streaming, study
@@ -272,17 +272,9 @@ def test_forms_tell_negations_and_punctuation_and_no_more():
 def opened(tmp_path, monkeypatch):
     """The mini checkpoint on a dozen real-looking rows, and training that changes nothing."""
     monkeypatch.setattr(annotated, "spacy_version", lambda: "")
-    texts = ["The cat didn't see it.", "Nobody laughed; the dog barked.", "Seven ships sailed"]
-    rows = {
-        "sentence1": [texts[n % 3] for n in range(12)],
-        "sentence2": [texts[n * n % 3] for n in range(12)],
-        "label": [int(n % 3 == 0) for n in range(12)],
-    }
-    source = lay_out(tmp_path / "hub", "rte", train=rows, validation=rows)
-    made = study.Study(edition("mini", source), ("rte",), (0, 1))
-    made.store = Store(tmp_path / "store")
     train_with(monkeypatch, lambda model: None)
-    return made
+    texts = ["The cat didn't see it.", "Nobody laughed; the dog barked.", "Seven ships sailed"]
+    return study_of(texts, tmp_path)
 
 
 def test_without_a_tagger_only_forms_are_measured(opened):
