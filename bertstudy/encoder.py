@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
-BF16_UNITS = {"avx512_bf16", "amx_bf16"}  # of a CPU
+BF16_UNITS = ("avx512_bf16", "amx_bf16")  # of a CPU
 
 
 def device() -> torch.device:
@@ -43,16 +43,21 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def has_bf16_units(where: torch.device) -> bool:
+    """Whether it multiplies in bf16: a GPU does, and a CPU with AVX512-BF16 or AMX."""
+    if where.type != "cpu":
+        return True
+    present = torch.cpu.get_capabilities()
+    return any(present.get(unit) is True for unit in BF16_UNITS)
+
+
 def mixed_precision(where: torch.device, wanted: bool = True) -> torch.autocast:
     """A block whose matrix products are in bf16 where the device has units for them.
 
-    A GPU has, and so has a CPU with AVX512-BF16 or AMX, whose bf16 products take a quarter of the
-    time. Elsewhere, and where it is not ``wanted``, all stays fp32.
+    They are several times as quick there. Elsewhere, and where it is not ``wanted``, all stays
+    fp32.
     """
-    has_units = where.type != "cpu" or BF16_UNITS & {
-        name for name, present in torch.cpu.get_capabilities().items() if present is True
-    }
-    return torch.autocast(where.type, torch.bfloat16, enabled=wanted and bool(has_units))
+    return torch.autocast(where.type, torch.bfloat16, enabled=wanted and has_bf16_units(where))
 
 
 def quiet() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from bertstudy.errors import BertstudyError
 from bertstudy.store import DamagedResult, Store, canonical, key
@@ -88,6 +89,14 @@ def test_second_time_is_read_not_computed(store):
     assert second.values == first.values == {"drop": [0.25, 1.0]}
     assert second.provenance == first.provenance
     assert {"libraries", "commit", "device", "seconds", "utc", "python"} <= first.provenance.keys()
+
+
+@pytest.mark.parametrize("units", [True, False])
+def test_provenance_says_whether_the_cpu_multiplies_in_bf16(store, monkeypatch, units):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": units})
+    found = store.measure("effect", RECIPE, lambda: {"drop": 0.25})
+    assert ("bf16 units" in found.provenance["device"]) is units
 
 
 def test_measurements_do_not_share_a_recipe(store):
