@@ -150,7 +150,7 @@ EDITIONS: dict[str, Edition] = {
         checkpoint=str(CHECKPOINTS / "small"),
         source="hub",
         tasks=("sst2", "mrpc"),
-        seeds=(0,),  # one seed of one task is some 20 minutes on a core; -p seeds=5 for more
+        seeds=tuple(range(5)),
         fine_tuning=_small,
         recipes={"sst2": replace(_small, train_limit=8000, epochs=2)},
         architecture=Architecture(layers=12, heads=12, hidden=192, vocabulary=8192),

@@ -278,9 +278,9 @@ def other_noun(event: Event, rng: random.Random) -> Event | None:
 
 
 def recast(event: Event, topic: str, rng: random.Random) -> Event | None:
-    """The same act among the people, things and places of a topic; names and times stay.
+    """The same act among the people, things and places of a topic; names, cities and times stay.
 
-    Nobody and nothing is replaced by its like: whoever knows what belongs together can tell.
+    No new noun is of the old one's kind, nor of its parent's.
     """
     *beings, places = topic_nouns(topic)
     used: list[str] = []
@@ -301,16 +301,21 @@ def recast(event: Event, topic: str, rng: random.Random) -> Event | None:
         if not options:
             return None
         used.append(rng.choice(options))
-        changes[role] = _renamed(thing, used[-1])
+        changes[role] = _renamed(thing, used[-1], rng)
     elsewhere = [n for n in places if n != event.place]
     if event.place in lexicon.NOUNS and elsewhere:
         changes["place"] = rng.choice(elsewhere)
     return replace(event, **changes) if used else None
 
 
-def _renamed(thing: Thing, noun: str) -> Thing:
-    fits = any(a.key == thing.adjective for a in lexicon.adjectives_of(noun))
-    return replace(thing, noun=noun, adjective=thing.adjective if fits else "")
+def _renamed(thing: Thing, noun: str, rng: random.Random) -> Thing:
+    """The thing as another noun, with an adjective if it had one that can be said of that."""
+    if thing.determiner == "which":
+        noun = parent(noun) or noun  # questions ask "which artist", not "which sculptor"
+    options = [a.key for a in lexicon.adjectives_of(noun)]
+    kept = thing.adjective in options
+    adjective = thing.adjective if kept or not options else thing.adjective and rng.choice(options)
+    return replace(thing, noun=noun, adjective=adjective if options else "")
 
 
 def other_verb(event: Event, _rng: random.Random) -> Event | None:

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -54,20 +56,42 @@ def rows(task_name: str, split: str) -> Iterator[Row]:
         topics = lexicon.HELD_OUT_TOPICS
     seed = f"{task_name} {part} {other if other != 'matched' else ''}"
     draw = Draw(random.Random(seed), side, topics)
+    made = _alike(spec, draw) if spec.alike else _drawn(spec, draw)
+    return itertools.islice(made, spec.sizes[split])
+
+
+def _drawn(spec: Spec, draw: Draw) -> Iterator[Row]:
+    """Rows without end, no two of the same sentences, labels by their shares."""
     seen: set[tuple[str, ...]] = set()
-    while len(seen) < spec.sizes[split]:
+    while True:
         label = len(seen)  # without shares the row maker is given the row's number
         if spec.shares:
             label = draw.rng.choices(range(len(spec.shares)), spec.shares)[0]
-        row = _fresh_row(spec, draw, label, seen)
-        seen.add(tuple(s.text for s in row.sentences))
-        yield row
+        yield _fresh_row(spec, draw, label, seen)
+
+
+def _alike(spec: Spec, draw: Draw) -> Iterator[Row]:
+    """Rows without end in pairs, label 0 and label 1, of which ``spec.alike`` says the same."""
+    assert spec.alike is not None
+    seen: set[tuple[str, ...]] = set()
+    waiting: defaultdict[object, tuple[deque[Row], deque[Row]]] = defaultdict(
+        lambda: (deque(), deque())
+    )
+    while True:
+        for label in (0, 1):
+            row = _fresh_row(spec, draw, label, seen)
+            queues = waiting[spec.alike(row)]
+            queues[label].append(row)
+            if all(queues):
+                yield from (queue.popleft() for queue in queues)
 
 
 def _fresh_row(spec: Spec, draw: Draw, label: int, seen: set[tuple[str, ...]]) -> Row:
     while True:
         row = spec.make(draw, label)
-        if row and tuple(s.text for s in row.sentences) not in seen:
+        texts = row and tuple(s.text for s in row.sentences)
+        if texts and texts not in seen:
+            seen.add(texts)
             return row
 
 

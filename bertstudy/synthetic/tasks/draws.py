@@ -75,6 +75,18 @@ class Spec:
     features: Callable[[], datasets.Features] | None = None
     # Where the validation set has other topics, word counts learnt in training say less about it.
     validation_topics: tuple[str, ...] = TOPICS
+    # What the rows of both labels have alike: they come in pairs of which it is the same. Only for
+    # two labels, and in place of ``shares``.
+    alike: Callable[[Row], object] | None = None
+
+
+_CONTENT = frozenset({"NOUN", "PROPN", "VERB", "ADJ", "ADV", "NUM"})
+
+
+def overlap(row: Row) -> tuple[int, int, int]:
+    """How many content words both sentences have, and only the first, and only the second."""
+    one, two = ({w.text.lower() for w in s.words if w.pos in _CONTENT} for s in row.sentences)
+    return len(one & two), len(one - two), len(two - one)
 
 
 def edited(

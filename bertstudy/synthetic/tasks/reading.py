@@ -19,7 +19,7 @@ from bertstudy.synthetic.questions import (
     is_clear,
     style_of,
 )
-from bertstudy.synthetic.tasks.draws import Draw, Row, Spec, edited
+from bertstudy.synthetic.tasks.draws import Draw, Row, Spec, edited, overlap
 
 if TYPE_CHECKING:
     import datasets
@@ -31,13 +31,14 @@ def _surface(draw: Draw, meaning: Event | Question, synonyms: float) -> Sentence
     return draw.surface(meaning, partial(style_of, meaning, draw.rng, synonyms))
 
 
-def _asked(draw: Draw, event: Event, general: float, settings: float = 0.0) -> Question:
+def _asked(draw: Draw, event: Event, general: float, settings: float | None = None) -> Question:
     """A question that the event answers, in a ``general`` share about what follows from it.
 
-    In a share ``settings`` it asks where or when, if the event says it.
+    In a share ``settings`` it asks where or when, if the event says it; by default all that it
+    says is asked for alike.
     """
     parts = askable(event)
-    if settings:
+    if settings is not None:
         wanted = draw.chance(settings)
         parts = [part for part in parts if (part in SETTINGS) == wanted] or parts
     claim = world.weaken(event, draw.rng) if draw.chance(general) else None
@@ -54,15 +55,14 @@ _QNLI_CHANGES: tuple[world.Edit, ...] = (
 )  # fmt: skip
 
 
-# Most sentences that do not answer tell the same of quite other people and things: see QQP.
-_RECAST_SHARE = 0.8
-_ASKS_SETTING = (0.25, 0.55)  # by label, "where" and "when": a cue that words alone give
-_SYNONYMS = 0.7
+# As for QQP: most sentences that do not answer tell the same of quite other people and things, and
+# both labels share as many words with the question.
+_RECAST_SHARE = 0.7
+_SYNONYMS = 0.9
+_ASKS_SETTING = (0.25, 0.5)  # by label, "where" and "when": a cue that words alone give
 
 
-def _qnli(draw: Draw, number: int) -> Row | None:
-    """The labels take turns with the row's ``number``."""
-    label = number % 2
+def _qnli(draw: Draw, label: int) -> Row | None:
     event = replace(draw.event(details=0.7, fits=is_clear), manner="")
     question = _asked(draw, event, 0.3, _ASKS_SETTING[label])
     told, why = _qnli_silent(draw, event, question) if label else _qnli_answering(draw, event)
@@ -80,7 +80,8 @@ def _qnli_answering(draw: Draw, event: Event) -> tuple[Event | None, str]:
 def _qnli_silent(draw: Draw, event: Event, question: Question) -> tuple[Event | None, str]:
     """Of others, or the same event without what is asked for, denied, or a part of it changed."""
     if draw.chance(_RECAST_SHARE):
-        return draw.recast(event), "recast"
+        other = draw.recast(event)
+        return (_qnli_answering(draw, other)[0], "recast") if other else (None, "")
     chance = draw.rng.random()
     if question.asked in SETTINGS and chance < 0.5:
         other = "time" if question.asked == "place" else "place"
@@ -275,6 +276,7 @@ SPECS = {
         (),
         _qnli,
         validation_topics=lexicon.HELD_OUT_TOPICS,
+        alike=overlap,
     ),
     "squad": Spec(_COLUMNS, (), _SIZES, (1.0,), _squad, _features),
     "squad_v2": Spec(_COLUMNS, (), _SIZES, (0.67, 0.33), _squad, _features),

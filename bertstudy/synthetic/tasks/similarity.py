@@ -7,7 +7,7 @@ from functools import partial
 
 from bertstudy.synthetic import lexicon, questions, world
 from bertstudy.synthetic.meaning import Event, Question
-from bertstudy.synthetic.tasks.draws import PAIR, Draw, Row, Spec, edited, pair
+from bertstudy.synthetic.tasks.draws import PAIR, Draw, Row, Spec, edited, overlap, pair
 
 # --------------------------------------------------------------------------------------------
 # MRPC: do two sentences tell the same event?
@@ -64,12 +64,13 @@ _QQP_EDITS: tuple[world.Edit, ...] = (
     world.other_noun, world.other_verb, world.other_verb, world.other_quality, world.other_number,
     world.other_setting, world.other_setting,
 )  # fmt: skip
-# Most other questions ask the same of quite other people and things. Told in other topics than
-# fine-tuning has seen, and often in synonyms, that shows to a reader who knows which words belong
-# together, not to one who counts them.
-_RECAST_SHARE = 0.8
-_WHETHER = {0: 0.1, 1: 0.4}  # share of yes/no questions by label: as in the real data, what is
-# asked says a little by itself
+# Most other questions ask the same of quite other people and things, and the same question comes in
+# synonyms. Both labels share as many words, and validation is in topics that fine-tuning has not
+# seen, so what tells is which words mean the same and which belong together.
+_RECAST_SHARE = 0.7
+_SYNONYMS = 0.9
+# Yes/no questions by label: as in the real data, what is asked says a little by itself.
+_WHETHER = (0.15, 0.35)
 
 
 def _qqp(draw: Draw, label: int) -> Row | None:
@@ -80,7 +81,7 @@ def _qqp(draw: Draw, label: int) -> Row | None:
     two, why = (one, "same") if label else _other_question(draw, one, event)
     if two is None or (two == one and not label):
         return None
-    first, second = (draw.surface(q, partial(questions.style_of, q, draw.rng, 0.6))
+    first, second = (draw.surface(q, partial(questions.style_of, q, draw.rng, _SYNONYMS))
                      for q in (one, two))  # fmt: skip
     is_pair = first and second and first.text != second.text
     return Row((first, second), label, why) if is_pair else None
@@ -114,9 +115,10 @@ SPECS = {
         ("question1", "question2"),
         ("not_duplicate", "duplicate"),
         {"train": 3000, "validation": 600},
-        (0.6, 0.4),
+        (),
         _qqp,
         validation_topics=lexicon.HELD_OUT_TOPICS,
+        alike=overlap,
     ),
     "stsb": Spec(
         PAIR,
