@@ -1,9 +1,10 @@
-"""Bag of words: what word counts alone say about a task.
+"""What word counts alone say about a task, and how many words two texts share.
 
-A task on which this comes near the encoder can be solved without its attention, and says little
-about it.
+A task on which one of them comes near the encoder can be solved without its attention, and says
+little about it.
 """
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 ITERATIONS = 1000
+WORD = r"\w+|[^\w\s]"
 
 
 def bag_of_words(train: "Dataset", validation: "Dataset", task: Task) -> dict[str, float]:
@@ -52,13 +54,44 @@ def bag_of_words(train: "Dataset", validation: "Dataset", task: Task) -> dict[st
     return score(model.predict_proba(features(asked)), validation["label"], task)
 
 
+def word_overlap(train: "Dataset", validation: "Dataset", task: Task) -> dict[str, float]:
+    """Validation scores (×100) of a linear model on how many words two texts share.
+
+    Three numbers of a pair: different words of both parts, of the first only, of the second only.
+    They do not say which words, so they tell about words that were never seen.
+
+    Args:
+        train, validation: rows with the task's columns.
+
+    Raises:
+        BertstudyError: the task is not one of pairs.
+    """
+    if not task.is_of_pairs:
+        raise BertstudyError(f"{task.name} has no pairs whose words could overlap")
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    known, asked = (_shared(_texts(rows, task)) for rows in (train, validation))
+    gold = np.asarray(train["label"])
+    if task.is_regression:
+        found = Ridge().fit(known, gold).predict(asked)
+        return score(found[:, None], validation["label"], task)
+    model = LogisticRegression(max_iter=ITERATIONS).fit(known, gold)
+    return score(model.predict_proba(asked), validation["label"], task)
+
+
+def _shared(texts: Sequence[Sequence[str]]) -> np.ndarray:
+    """``[pair, both and only first and only second]``."""
+    sets = [[set(re.findall(WORD, text.lower())) for text in pair] for pair in texts]
+    return np.array([[len(a & b), len(a - b), len(b - a)] for a, b in sets], float)
+
+
 class _Counts:
     """Sparse counts of the words of each part, and of those that all parts have."""
 
     def __init__(self, texts: Sequence[Sequence[str]]):
         from sklearn.feature_extraction.text import CountVectorizer
 
-        self.counter = CountVectorizer(token_pattern=r"\w+|[^\w\s]")  # case is ignored
+        self.counter = CountVectorizer(token_pattern=WORD)  # case is ignored
         self.counter.fit(text for parts in texts for text in parts)
 
     def __call__(self, texts: Sequence[Sequence[str]]) -> csr_matrix:

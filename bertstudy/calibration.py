@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import stats
 
 from bertstudy import encoder, paths, tasks
-from bertstudy.baselines import bag_of_words
+from bertstudy.baselines import bag_of_words, word_overlap
 from bertstudy.editions import edition
 from bertstudy.errors import BertstudyError
 from bertstudy.makers import PART, SCORE, makes
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 STEP = 5.0  # points: majority to from scratch, from scratch to pre-trained, words to pre-trained
 ERRORS = 2.0  # standard errors that the step to pre-trained must exceed
 CEILING = 95.0  # above it a task is saturated
+COUNTED = {"bag_of_words": "words", "word_overlap": "overlap"}  # measurement to column
 ABOUT_WORDS = ("sst2",)  # sentiment is in the words, in the real SST-2 as well
 
 
@@ -47,12 +48,26 @@ def words(study: "Study", task: Task) -> Record:
     return study.measure_data("bag_of_words", task, compute, version=1)
 
 
+@makes("word_overlap", within=SCORE)
+def overlap(study: "Study", task: Task) -> Record:
+    """Scores of counting shared words on a task of pairs; see `baselines.word_overlap`."""
+
+    def compute() -> dict[str, Any]:
+        return {
+            "scores": word_overlap(*(study.rows(task, s) for s in ("train", "validation")), task)
+        }
+
+    return study.measure_data("word_overlap", task, compute, version=1)
+
+
 def ladder(study: "Study") -> list[Record]:
     """The records behind a study's ladder: words, from scratch and pre-trained, for each task."""
     records = []
     for task in study.tasks:
         if task.kind != "spans":  # word counts name no place in a text
             records.append(words(study, task))
+        if task.is_of_pairs:
+            records.append(overlap(study, task))
         records += [study.scores(task, n, start) for start in STARTS for n in study.seeds]
     return records
 
@@ -84,7 +99,8 @@ def recorded(name: str) -> list[Record]:
         raise BertstudyError(f"no scores of edition '{name}' are recorded for its checkpoint")
     counted = [
         r
-        for r in store.recorded("bag_of_words")
+        for name in COUNTED
+        for r in store.recorded(name)
         if (r.recipe["task"], r.recipe["train"], r.recipe["validation"]) in data
     ]
     return sorted(scored, key=lambda r: r.recipe["model"]["seed"]) + counted
@@ -94,17 +110,18 @@ def tabulate(records: Sequence[Record]) -> pd.DataFrame:
     """The scores of `ladder` in each task's main metric.
 
     Returns:
-        One row a task: ``task metric majority words scratch pretrained``; the last two are
-        lists, one score a seed; ``words`` is NaN where there is no bag of words.
+        One row a task: ``task metric majority words overlap scratch pretrained``; the last two
+        are lists, one score a seed; ``words`` and ``overlap`` are NaN where there is none.
     """
     rows: dict[str, dict[str, Any]] = {}
     for record in records:
         made = record.recipe.get("model", record.recipe)
         main = tasks.task(made["task"]).metrics[0]
-        empty = {"task": made["task"], "metric": main, "words": np.nan, "majority": np.nan}
+        empty = {"task": made["task"], "metric": main, "majority": np.nan}
+        empty |= dict.fromkeys(COUNTED.values(), np.nan)
         row = rows.setdefault(made["task"], empty | {start: [] for start in STARTS})
-        if record.measurement == "bag_of_words":
-            row["words"] = record.values["scores"][main]
+        if record.measurement in COUNTED:
+            row[COUNTED[record.measurement]] = record.values["scores"][main]
         else:
             row["majority"] = record.values["majority"][main]
             row[made["start"]].append(record.values["scores"][main])
@@ -122,7 +139,7 @@ def signals(study: "Study") -> pd.DataFrame:
     # Too few seeds decide nothing: training from scratch beside them would be wasted.
     starts = STARTS if len(seeds) == SIGNAL_SEEDS else ("pretrained",)
     found = tabulate([study.scores(t, n, s) for t in study.tasks for s in starts for n in seeds])
-    return with_signals(found.drop(columns="words"))
+    return with_signals(found.drop(columns=[*COUNTED.values()]))
 
 
 def with_signals(found: pd.DataFrame) -> pd.DataFrame:

@@ -29,6 +29,7 @@ RUNGS = {
     "metric": "metric",
     "majority": "majority class",
     "words": "bag of words",
+    "overlap": "shared words counted",
     "scratch": "from scratch (± sd over seeds)",
     "pretrained": "pre-trained (± sd)",
 }

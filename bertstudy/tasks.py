@@ -55,6 +55,11 @@ class Task:
         return self.kind == "regression"
 
     @property
+    def is_of_pairs(self) -> bool:
+        """Whether it asks for a class or a number of two texts."""
+        return self.is_of_whole and len(self.texts) == 2
+
+    @property
     def is_of_whole(self) -> bool:
         """True where one class or number is said of the whole input: no choice, no span."""
         return self.kind in ("classification", "regression")

@@ -13,6 +13,7 @@ from bertstudy.tasks import METRIC_NAMES
 RUNGS = {  # of `ladder`: column, label, marker, colour
     "majority": ("majority class", "|", "black"),
     "words": ("bag of words", "D", BASELINE),
+    "overlap": ("shared words counted", "x", BASELINE),
     "scratch": ("from scratch", "o", LIGHT),
     "pretrained": ("pre-trained", "o", DARK),
 }
@@ -57,5 +58,5 @@ def ladder(table: pd.DataFrame, rungs: Mapping[str, tuple[str, str, str]] = RUNG
     axis.set_ylim(-0.6, len(table) - 0.4)
     axis.set_xlabel("validation score (×100)")
     axis.grid(axis="x", linewidth=0.3)
-    figure.legend(loc="outside upper center", ncols=4, fontsize=8, frameon=False)
+    figure.legend(loc="outside upper center", ncols=3, fontsize=8, frameon=False)
     return figure

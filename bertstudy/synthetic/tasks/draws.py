@@ -83,10 +83,15 @@ class Spec:
 _CONTENT = frozenset({"NOUN", "PROPN", "VERB", "ADJ", "ADV", "NUM"})
 
 
-def overlap(row: Row) -> tuple[int, int, int]:
-    """How many content words both sentences have, and only the first, and only the second."""
+def wording(row: Row) -> tuple[int | bool, ...]:
+    """What two sentences have in common as strings of words.
+
+    How many content words both have, only the first, only the second; and which names its agent
+    with "by".
+    """
     one, two = ({w.text.lower() for w in s.words if w.pos in _CONTENT} for s in row.sentences)
-    return len(one & two), len(one - two), len(two - one)
+    by = (any(w.relation == "obl:agent" for w in s.words) for s in row.sentences)
+    return len(one & two), len(one - two), len(two - one), *by
 
 
 def edited(

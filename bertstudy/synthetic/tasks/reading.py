@@ -19,7 +19,7 @@ from bertstudy.synthetic.questions import (
     is_clear,
     style_of,
 )
-from bertstudy.synthetic.tasks.draws import Draw, Row, Spec, edited, overlap
+from bertstudy.synthetic.tasks.draws import Draw, Row, Spec, edited, wording
 
 if TYPE_CHECKING:
     import datasets
@@ -56,32 +56,28 @@ _QNLI_CHANGES: tuple[world.Edit, ...] = (
 
 
 # As for QQP: most sentences that do not answer tell the same of quite other people and things, and
-# both labels share as many words with the question.
+# both labels are alike in `wording`.
 _RECAST_SHARE = 0.7
 _SYNONYMS = 0.9
-_ASKS_SETTING = (0.25, 0.5)  # by label, "where" and "when": a cue that words alone give
+_ASKS_SETTING = (0.3, 0.5)  # by label, "where" and "when": a cue that words alone give
 
 
 def _qnli(draw: Draw, label: int) -> Row | None:
     event = replace(draw.event(details=0.7, fits=is_clear), manner="")
     question = _asked(draw, event, 0.3, _ASKS_SETTING[label])
-    told, why = _qnli_silent(draw, event, question) if label else _qnli_answering(draw, event)
+    told, why = _qnli_silent(draw, event, question) if label else (event, "told")
     if told is None or (answer(told, question) is None) != bool(label):
         return None
+    if world.is_act(told) and not (told.mode or told.negated) and draw.chance(0.06):
+        told, why = replace(told, mode="manage"), f"{why} managed"
     one, two = (_surface(draw, meaning, _SYNONYMS) for meaning in (question, told))
     return Row((one, two), label, why) if one and two else None
-
-
-def _qnli_answering(draw: Draw, event: Event) -> tuple[Event | None, str]:
-    is_managed = world.is_act(event) and draw.chance(0.06)
-    return (replace(event, mode="manage"), "managed") if is_managed else (event, "told")
 
 
 def _qnli_silent(draw: Draw, event: Event, question: Question) -> tuple[Event | None, str]:
     """Of others, or the same event without what is asked for, denied, or a part of it changed."""
     if draw.chance(_RECAST_SHARE):
-        other = draw.recast(event)
-        return (_qnli_answering(draw, other)[0], "recast") if other else (None, "")
+        return draw.recast(event), "recast"
     chance = draw.rng.random()
     if question.asked in SETTINGS and chance < 0.5:
         other = "time" if question.asked == "place" else "place"
@@ -276,7 +272,7 @@ SPECS = {
         (),
         _qnli,
         validation_topics=lexicon.HELD_OUT_TOPICS,
-        alike=overlap,
+        alike=wording,
     ),
     "squad": Spec(_COLUMNS, (), _SIZES, (1.0,), _squad, _features),
     "squad_v2": Spec(_COLUMNS, (), _SIZES, (0.67, 0.33), _squad, _features),

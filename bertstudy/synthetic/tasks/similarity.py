@@ -7,7 +7,7 @@ from functools import partial
 
 from bertstudy.synthetic import lexicon, questions, world
 from bertstudy.synthetic.meaning import Event, Question
-from bertstudy.synthetic.tasks.draws import PAIR, Draw, Row, Spec, edited, overlap, pair
+from bertstudy.synthetic.tasks.draws import PAIR, Draw, Row, Spec, edited, pair, wording
 
 # --------------------------------------------------------------------------------------------
 # MRPC: do two sentences tell the same event?
@@ -65,7 +65,7 @@ _QQP_EDITS: tuple[world.Edit, ...] = (
     world.other_setting, world.other_setting,
 )  # fmt: skip
 # Most other questions ask the same of quite other people and things, and the same question comes in
-# synonyms. Both labels share as many words, and validation is in topics that fine-tuning has not
+# synonyms. Both labels are alike in `wording`, and validation is in topics that fine-tuning has not
 # seen, so what tells is which words mean the same and which belong together.
 _RECAST_SHARE = 0.7
 _SYNONYMS = 0.9
@@ -118,7 +118,7 @@ SPECS = {
         (),
         _qqp,
         validation_topics=lexicon.HELD_OUT_TOPICS,
-        alike=overlap,
+        alike=wording,
     ),
     "stsb": Spec(
         PAIR,
