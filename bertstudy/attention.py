@@ -1,8 +1,9 @@
 """The seam: one attention function through which every intervention of the book passes.
 
 `attention` is registered with transformers under the name `IMPLEMENTATION`. Without edits it
-is the stock scaled-dot-product path. *Edits* change it for the length of a ``with`` block
-(`edited`) or for as long as a model keeps them (`own`):
+is the stock scaled-dot-product path, or in bf16 on a CPU the same products written out. *Edits*
+change it for the length of a ``with`` block (`edited`) or for as long as a model keeps them
+(`own`):
 
 ========================  ===============================================================
 `UniformHeads`            every token receives 1/L (Kovaleva et al. 2019 §4.6)
@@ -102,10 +103,10 @@ def attention(
             go; or a caller's own additive float mask that broadcasts to the scores.
 
     Returns:
-        ``[batch, query, head, width]`` and, where edits applied, the probabilities.
+        ``[batch, query, head, width]`` and, unless the fused path was taken, the probabilities.
     """
     edits = edits_of(module)
-    if not edits and not _fused_is_slow(query):
+    if not edits and not _is_slow_fused(query):
         kwargs["is_causal"] = False
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
@@ -131,11 +132,10 @@ def attention(
     return context.transpose(1, 2).contiguous(), probs
 
 
-def _fused_is_slow(query: Tensor) -> bool:
-    """Whether plain products beat the library's fused attention.
+def _is_slow_fused(query: Tensor) -> bool:
+    """Whether products written out beat the library's fused attention.
 
-    In bf16 on a CPU its backward pass alone takes 60 % of a training step (torch 2.13, sequences
-    of 128); with the products written out a step takes half the time.
+    They do in bf16 on a CPU, most of all in the backward pass (`benchmarks/training_step.py`).
     """
     return query.device.type == "cpu" and query.dtype == torch.bfloat16
 

@@ -30,7 +30,7 @@ from tqdm import tqdm
 from bertstudy import cooccurrence, store
 from bertstudy.attention import IMPLEMENTATION
 from bertstudy.editions import Architecture, Edition, PreTraining
-from bertstudy.encoder import checkpoint_hash, mixed_precision, quiet
+from bertstudy.encoder import checkpoint_hash, has_bf16_units, mixed_precision, quiet
 from bertstudy.errors import BertstudyError
 from bertstudy.paths import build, write_text
 from bertstudy.store import file_hashes
@@ -803,6 +803,7 @@ def export(run: Run, train: Corpus, validation: Corpus, tokenizer: Path, out: Pa
         "tokens": run.tokens,
         "seconds": round(run.seconds, 1),
         "device": str(run.device),
+        "products": "bf16" if has_bf16_units(run.device) else "fp32",
         "threads": torch.get_num_threads(),
         "curve": run.curve,
     }
@@ -831,6 +832,9 @@ def card(numbers: dict) -> str:
             f", on from checkpoint {began['checkpoint']}: {seen(numbers)['tokens']:,} word pieces "
             f"in all (held-out MLM loss {began['held_out']['mlm_loss']:.3f} before)"
         )
+    device = numbers["device"]
+    if "products" in numbers:  # cards from before it was written down
+        device += f", products in {numbers['products']}"
     notes = "".join(f"- {note}\n" for note in numbers.get("notes", ()))
     a, held, plan = numbers["architecture"], numbers["held_out"], numbers["plan"]
     gain = held["unigram_loss"] - held["mlm_loss"]
@@ -858,7 +862,7 @@ study the methods of the book, not for its scores.
 | word embeddings start from | {starts} |
 | depth by share of the budget | {growth or "full depth throughout"} |
 | peak learning rate, seed | {plan["learning_rate"]}, {plan["seed"]} |
-| wall time, device | {numbers["seconds"] / 60:.0f} min, {numbers["device"]} |
+| wall time, device | {numbers["seconds"] / 60:.0f} min, {device} |
 | held-out MLM loss (nats) | {held["mlm_loss"]:.3f} |
 | the same for a unigram model | {held["unigram_loss"]:.3f} (the model is {gain:.3f} lower) |
 | held-out NSP accuracy | {held["nsp_accuracy"]:.3f} |

@@ -51,7 +51,7 @@ def fine_tune(
     settings: FineTuning,
     seed: int,
     after_epoch: Callable[[int, PreTrainedModel], None] | None = None,
-    mixed: bool = True,
+    mixed: bool = False,
 ) -> dict:
     """Train ``model`` in place: AdamW, linear warm-up and decay.
 

@@ -9,6 +9,7 @@ import torch
 from models import FAMILIES, LENGTHS, alone, by_hand, inputs, tiny
 from torch.testing import assert_close
 from transformers import DistilBertConfig, DistilBertForSequenceClassification
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from bertstudy.attention import (
     IMPLEMENTATION,
@@ -171,7 +172,7 @@ def test_without_edits_training_is_the_stock_model(family, batch):
     assert torch.equal(losses[0][1], losses[1][1])
 
 
-def test_in_bf16_on_a_cpu_the_seam_is_as_near_to_fp32_as_the_library(family, batch):
+def test_in_bf16_on_a_cpu_the_seam_is_as_near_to_fp32_as_the_library(family, batch, monkeypatch):
     """There the products are written out; padding is among the batch."""
 
     def logits_and_gradient(implementation, mixed):
@@ -181,6 +182,16 @@ def test_in_bf16_on_a_cpu_the_seam_is_as_near_to_fp32_as_the_library(family, bat
         logits.square().sum().backward()
         gradient = torch.cat([m.key.weight.grad.flatten() for m in attention_modules(model)])
         return logits.detach(), gradient
+
+    fused = []
+    monkeypatch.setattr(
+        "bertstudy.attention.sdpa_attention_forward",
+        lambda *call, **more: fused.append(1) or sdpa_attention_forward(*call, **more),
+    )
+    logits_and_gradient(IMPLEMENTATION, mixed=True)
+    assert not fused
+    logits_and_gradient(IMPLEMENTATION, mixed=False)
+    assert fused
 
     exact, exact_gradient = logits_and_gradient("sdpa", mixed=False)
     distances = {}

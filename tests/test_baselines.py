@@ -5,7 +5,7 @@ import random
 import pytest
 from datasets import Dataset
 
-from bertstudy.baselines import bag_of_words
+from bertstudy.baselines import bag_of_words, word_overlap
 from bertstudy.errors import BertstudyError
 from bertstudy.tasks import task
 
@@ -74,3 +74,39 @@ def test_of_several_endings_the_one_with_the_telling_word_is_chosen():
 def test_spans_are_refused():
     with pytest.raises(BertstudyError, match="squad"):
         bag_of_words(Dataset.from_dict({}), Dataset.from_dict({}), task("squad"))
+
+
+# Shared words counted -------------------------------------------------------------------------
+
+
+def overlap_accuracy(label_of, name="rte"):
+    found = word_overlap(pairs(label_of), pairs(label_of, 400, seed=1), task(name))
+    return found[task(name).metrics[0]]
+
+
+def test_counting_shared_words_finds_their_number_and_not_their_names():
+    assert overlap_accuracy(lambda one, two: int(len(set(one) & set(two)) > 2)) > 99
+    assert overlap_accuracy(lambda one, two: int("red" in two)) < 60
+
+
+def test_shared_words_are_counted_for_words_that_were_never_seen():
+    new = dict(zip(WORDS, ["ant", "bee", "cow", "dog", "eel", "fox", "gnu", "hen"], strict=True))
+
+    def renamed(row):
+        columns = ("sentence1", "sentence2")
+        return {c: " ".join(new[word] for word in row[c].split()) for c in columns}
+
+    label_of = lambda one, two: int(len(set(one) & set(two)) > 2)  # noqa: E731
+    known, asked = pairs(label_of), pairs(label_of, 400, seed=1).map(renamed)
+    assert word_overlap(known, asked, task("rte"))["accuracy"] > 99
+    assert bag_of_words(known, asked, task("rte"))["accuracy"] < 90
+
+
+def test_shared_words_predict_a_number_by_regression():
+    assert overlap_accuracy(lambda one, two: float(len(set(one) & set(two))), "stsb") > 95
+
+
+@pytest.mark.parametrize("name", ["sst2", "swag", "squad"])
+def test_only_pairs_have_shared_words(name):
+    with pytest.raises(BertstudyError, match=f"{name} has no pairs"):
+        word_overlap(None, None, task(name))

@@ -1,6 +1,6 @@
 """The ladder's verdicts on planted numbers, and its records on a tiny study."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ GOOD = {
     "metric": "accuracy",
     "majority": 50.0,
     "words": 62.0,
+    "overlap": 58.0,
     "scratch": [59.0, 60.0, 61.0, 60.0, 60.0],
     "pretrained": [70.0, 71.0, 69.0, 70.0, 70.0],
 }
@@ -185,11 +186,13 @@ WORDS = Record(
 def test_records_become_one_row_a_task():
     made = [scores("rte", s, start, v + s) for start, v in (("scratch", 60.0), ("pretrained", 70.0))
             for s in range(2)]  # fmt: skip
-    table = calibration.tabulate([WORDS, *made, scores("qnli", 0, "scratch", 55.0)])
+    counted = replace(WORDS, measurement="word_overlap", values={"scores": {"accuracy": 58.0}})
+    table = calibration.tabulate([WORDS, counted, *made, scores("qnli", 0, "scratch", 55.0)])
     rte, qnli = table.to_dict("records")
-    assert (rte["majority"], rte["words"]) == (50.0, 61.0)
+    assert (rte["majority"], rte["words"], rte["overlap"]) == (50.0, 61.0, 58.0)
     assert (rte["scratch"], rte["pretrained"]) == ([60.0, 61.0], [70.0, 71.0])
     assert np.isnan(qnli["words"])
+    assert np.isnan(qnli["overlap"])
     assert qnli["pretrained"] == []
 
 

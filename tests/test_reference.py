@@ -505,3 +505,29 @@ def test_a_number_whose_claim_needs_more_still_stands_beside_the_papers():
     table = compare("secrets", "§4.1", rows(heterogeneous_share__mrpc=[40, 41, 42, 43, 44]))
     (row,) = table[(table["claim"] == "") & (table["task"] == "mrpc")].to_dict("records")
     assert (row["ours"], row["difference"]) == (42.0, 42.0 - row["theirs"])
+
+
+# The tidy table -------------------------------------------------------------------------------
+
+
+def test_tidy_has_a_row_for_each_quantity_task_and_seed():
+    functions = {
+        "double": lambda values: [2 * v for v in values],
+        "negative": lambda values: [-v for v in values],
+    }
+    groups = [("rte", [3, 5], [1.0, 2.0]), ("", None, [4.0])]
+    table = reference.tidy(functions, groups)
+    assert [tuple(row) for row in table.itertuples(index=False)] == [
+        ("double", "rte", 3, 2.0), ("double", "rte", 5, 4.0),
+        ("negative", "rte", 3, -1.0), ("negative", "rte", 5, -2.0),
+        ("double", "", 0, 8.0), ("negative", "", 0, -4.0),
+    ]  # fmt: skip
+
+
+def test_tidy_of_nothing_has_its_columns():
+    assert list(reference.tidy({}, [])) == ["quantity", "task", "seed", "value"]
+
+
+def test_tidy_refuses_a_number_without_a_seed():
+    with pytest.raises(ValueError, match="zip"):
+        reference.tidy({"same": list}, [("rte", [0], [1.0, 2.0])])

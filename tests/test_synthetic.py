@@ -28,6 +28,7 @@ from bertstudy.synthetic.meaning import (
     Thing,
 )
 from bertstudy.synthetic.tasks import TASKS, rows
+from bertstudy.synthetic.tasks.draws import Row, wording
 from bertstudy.synthetic.world import recast, side, topic_nouns
 
 SPLITS = [(task, split) for task, spec in TASKS.items() for split in spec.sizes
@@ -216,6 +217,7 @@ import hashlib
 from itertools import islice
 from bertstudy.synthetic import documents
 from bertstudy.synthetic.tasks import TASKS, rows
+from bertstudy.synthetic.tasks.draws import Row, wording
 made = list(documents("train", 400, 3))
 for task, spec in TASKS.items():
     for row in islice(rows(task, max(spec.sizes)), 120):
@@ -451,8 +453,38 @@ def test_recasting_moves_to_a_place_of_the_topic_and_leaves_cities():
     assert recast(changed(told, place="Rome"), "farm", random.Random(0)).place == "Rome"
 
 
+def test_a_recast_question_asks_which_of_a_kind_and_keeps_an_adjective():
+    """As the questions do that are not recast; else the form alone would give the label away."""
+    asked = Event("help", Thing("Anna", ""), Thing("artist", "which", "young"))
+    for seed in range(30):
+        made = recast(asked, "farm", random.Random(seed)).theme
+        assert made.determiner == "which"
+        assert any(noun.parent == made.noun for noun in lexicon.NOUNS.values()), "it is a kind"
+        assert bool(made.adjective) == bool(lexicon.adjectives_of(made.noun))
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
 @pytest.mark.parametrize("task", ["qqp", "qnli"])
-def test_most_other_questions_and_sentences_are_of_others(task):
-    """The share that the page names, but for draws that came to nothing."""
+def test_both_labels_are_alike_in_wording(task, split):
+    """They come in pairs, and of a pair neither shared words nor a passive tell which is which."""
+    of_label = [[], []]
+    for number, row in enumerate(rows(task, split)):
+        assert row.label == number % 2
+        of_label[row.label].append(wording(row))
+    assert of_label[0] == of_label[1]
+
+
+def test_wording_of_a_hand_worked_pair():
+    told = Event("help", Thing("Anna", ""), Thing("nurse", "the"), time="at noon")
+    by_tom = changed(told, agent=Thing("Tom", ""))
+    one = realise(told, random.Random(0), Style("active", synonyms=0.0))
+    two = realise(by_tom, random.Random(0), Style("passive", synonyms=0.0))
+    assert one.text == "Anna helped the nurse at noon."
+    assert two.text == "The nurse was helped by Tom at noon."
+    assert wording(Row((one, two), 0, "")) == (3, 1, 1, False, True)
+
+
+@pytest.mark.parametrize("task", ["qqp", "qnli"])
+def test_more_than_half_of_the_others_are_of_other_people_and_things(task):
     silent = [row.why for row in rows(task, "train") if row.label == (task == "qnli")]
-    assert 0.7 < sum(why == "recast" for why in silent) / len(silent) < 0.9
+    assert sum(why.startswith("recast") for why in silent) > len(silent) / 2

@@ -34,8 +34,7 @@ def small(family="bert", **options):
 
 
 def run(model=None, settings=QUICK, seed=0, name="sst2", labels=None, lengths=LENGTHS, **options):
-    """Fine-tune on random examples, in fp32 unless told otherwise; the numbers and the model."""
-    options = {"mixed": False} | options
+    """Fine-tune on random examples; returns the numbers and the model."""
     model = model or small(dropout=0.1)
     data = examples("bert", lengths)
     if labels is not None:
@@ -175,7 +174,7 @@ def test_eight_examples_are_learnt_by_heart(family):
     model = small(family, dropout=0.1)
     data = examples(family, LENGTHS[:8])
     settings = FineTuning(epochs=25, batch_size=4, learning_rate=1e-2)
-    found = fine_tune(model, task("sst2"), data, data, settings, seed=0, mixed=False)
+    found = fine_tune(model, task("sst2"), data, data, settings, seed=0)
     first, last = found["epochs"][0], found["epochs"][-1]
     assert last["validation"]["accuracy"] == 100
     assert last["loss"] < 0.3 * first["loss"]
@@ -388,7 +387,8 @@ def test_saving_epochs_does_not_change_the_run(tmp_path):
 
 def _learn(device):
     model, data = small(dropout=0.0).to(device), examples("bert", LENGTHS)
-    found = fine_tune(model, task("sst2"), data, data, replace(QUICK, epochs=8), seed=0)
+    settings = replace(QUICK, epochs=8)
+    found = fine_tune(model, task("sst2"), data, data, settings, seed=0, mixed=True)
     assert {p.device.type for p in model.parameters()} == {device}
     assert {p.dtype for p in model.parameters()} == {torch.float32}, "bf16 is for products only"
     assert found["epochs"][-1]["loss"] < found["epochs"][0]["loss"]
@@ -419,7 +419,7 @@ def _products_in(monkeypatch, **options):
 
 def test_products_are_in_bf16_where_the_cpu_has_units_and_it_is_wanted(monkeypatch):
     assert _products_in(monkeypatch, mixed=True) is torch.bfloat16
-    assert _products_in(monkeypatch, mixed=False) is torch.float32
+    assert _products_in(monkeypatch) is torch.float32
 
 
 @pytest.mark.parametrize(
