@@ -280,7 +280,8 @@ def other_noun(event: Event, rng: random.Random) -> Event | None:
 def recast(event: Event, topic: str, rng: random.Random) -> Event | None:
     """The same act among the people, things and places of a topic; names, cities and times stay.
 
-    No new noun is of the old one's kind, nor of its parent's.
+    No new noun is of the old one's kind, nor of its parent's, or where a kind is asked for not of
+    that.
     """
     *beings, places = topic_nouns(topic)
     used: list[str] = []
@@ -289,14 +290,16 @@ def recast(event: Event, topic: str, rng: random.Random) -> Event | None:
         thing = getattr(event, role)
         if thing.noun not in lexicon.NOUNS:
             continue
-        kinds, near = getattr(lexicon.VERBS[event.verb], role), (thing.noun, parent(thing.noun))
+        kinds = getattr(lexicon.VERBS[event.verb], role)
+        # Of "which artist" the noun is the kind itself.
+        near = {thing.noun} if thing.determiner == "which" else {thing.noun, parent(thing.noun)}
         options = [
             noun
             for pool in beings
             for noun in pool
             if noun not in used
             and lexicon.is_kind(noun, kinds)
-            and not lexicon.NOUNS[noun].kinds & set(near)
+            and not lexicon.NOUNS[noun].kinds & near
         ]
         if not options:
             return None

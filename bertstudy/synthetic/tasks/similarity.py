@@ -70,7 +70,7 @@ _QQP_EDITS: tuple[world.Edit, ...] = (
 _RECAST_SHARE = 0.7
 _SYNONYMS = 0.9
 # Yes/no questions by label: as in the real data, what is asked says a little by itself.
-_WHETHER = (0.15, 0.35)
+_WHETHER = (0.2, 0.35)
 
 
 def _qqp(draw: Draw, label: int) -> Row | None:
