@@ -25,7 +25,6 @@ _FALSE: tuple[world.Edit, ...] = (world.swap_roles, world.other_noun, world.othe
 _OTHER_GOODS: tuple[world.Edit, ...] = (world.other_noun, world.other_noun, world.other_number,
                                         world.other_quality)  # fmt: skip
 _TWO_EVENTS = 0.7  # share of first sentences that tell of something else too
-_DENIALS = 0.4  # share of rows that may have "did not" as a wrong ending: as often as right ones
 _UNRELATED = 0.1  # share that may have something else as a wrong ending
 
 
@@ -141,8 +140,7 @@ def _wrong_endings(draw: Draw, found: _Happening, second: Event | None) -> Itera
     mixed = _mixed(draw, base, found.fact, second) if second else []
     others = [edit(base, draw.rng) for edit in _FALSE]
     others.append(world.wrong_owner(found.fact, draw.rng))
-    if draw.chance(_DENIALS):
-        others.append(world.negate(base, draw.rng))
+    others.append(world.negate(base, draw.rng))  # "did not" is mostly wrong, which words alone tell
     if draw.chance(_UNRELATED):
         others.append(_unrelated(draw, found.fact))
     if found.why in ("outcome", "reaction"):  # so that "had" and "was happy" give nothing away
