@@ -173,7 +173,9 @@ def test_swag_rows_are_whole_sentences_cut_after_their_subject():
         assert [cells["sent1"], *whole] == [s.text for s in row.sentences]
         assert cells["startphrase"] == f"{cells['sent1']} {cells['sent2']}"
         assert len(set(whole)) == 4
-        assert max(len(s.words) for s in row.sentences[1:]) + len(row.sentences[0].words) < 48
+        assert (
+            max(len(s.words) for s in row.sentences[1:]) + len(row.sentences[0].words) < 56
+        )  # and three specials, in 64 pieces
 
 
 @pytest.mark.parametrize(("task", "n_labels"), [("swag", 4), ("wnli", 2)])
