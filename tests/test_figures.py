@@ -90,9 +90,9 @@ def test_provenance_tells_recorded_from_computed():
 
 LADDER = pd.DataFrame(
     [
-        {"task": "rte", "metric": "accuracy", "majority": 50.0, "words": 62.0,
+        {"task": "rte", "metric": "accuracy", "majority": 50.0, "words": 62.0, "overlap": 55.0,
          "scratch": [59.0, 61.0], "pretrained": [70.0, 72.0]},
-        {"task": "squad", "metric": "token_f1", "majority": 4.0, "words": np.nan,
+        {"task": "squad", "metric": "token_f1", "majority": 4.0, "words": np.nan, "overlap": np.nan,
          "scratch": [20.0, 22.0], "pretrained": [50.0]},
     ]
 )  # fmt: skip
