@@ -22,7 +22,6 @@ from bertstudy.encoder import mixed_precision
 from bertstudy.pretrain import IGNORED, losses, new_model
 
 TOKENS = 2048  # of a step, as in the edition's plan
-WIDTH = 192
 CPU = torch.device("cpu")
 
 
@@ -73,10 +72,11 @@ def operations(architecture: Architecture, length: int) -> float:
     return 3 * 2 * (layers + head)
 
 
-def ceiling(kind: torch.dtype) -> float:
+def ceiling(architecture: Architecture, kind: torch.dtype) -> float:
     """Operations a second of a feed-forward layer's first product."""
-    a, b = torch.randn(TOKENS, WIDTH).to(kind), torch.randn(WIDTH, 4 * WIDTH).to(kind)
-    return 2 * TOKENS * 4 * WIDTH**2 / min(seconds(lambda: a @ b) for _ in range(50))
+    width, wide = architecture.hidden, architecture.intermediate
+    a, b = torch.randn(TOKENS, width).to(kind), torch.randn(width, wide).to(kind)
+    return 2 * TOKENS * width * wide / min(seconds(lambda: a @ b) for _ in range(50))
 
 
 def main() -> None:
@@ -111,7 +111,7 @@ def main() -> None:
             f" {TOKENS / middle:7,.0f} pieces/s, {middle / ours:.2f} of ours"
         )
     kind = torch.bfloat16 if has_units else torch.float32
-    floor = operations(architecture, chosen.length) / ceiling(kind)
+    floor = operations(architecture, chosen.length) / ceiling(architecture, kind)
     print(f"{'floor':12} {floor * 1e3:7.0f} ms, {floor / ours:.2f} of ours")
 
 

@@ -36,22 +36,10 @@ def bag_of_words(train: "Dataset", validation: "Dataset", task: Task) -> dict[st
     """
     if task.kind == "spans":
         raise BertstudyError(f"there is no bag of words for {task.name}: it asks for spans")
-    from sklearn.linear_model import LogisticRegression, Ridge
-
     known, asked = _texts(train, task), _texts(validation, task)
     features = _Counts(known)
-    gold = np.asarray(train["label"])
-    if task.is_regression:
-        found = Ridge().fit(features(known), gold).predict(features(asked))
-        return score(found[:, None], validation["label"], task)
-    is_choice = task.kind == "choice"
-    if is_choice:
-        gold = (gold[:, None] == np.arange(len(task.labels))).ravel()
-    model = LogisticRegression(max_iter=ITERATIONS).fit(features(known), gold)
-    if is_choice:
-        margins = model.decision_function(features(asked)).reshape(-1, len(task.labels))
-        return score(margins, validation["label"], task)
-    return score(model.predict_proba(features(asked)), validation["label"], task)
+    logits = _linear(features(known), np.asarray(train["label"]), features(asked), task)
+    return score(logits, validation["label"], task)
 
 
 def word_overlap(train: "Dataset", validation: "Dataset", task: Task) -> dict[str, float]:
@@ -68,15 +56,26 @@ def word_overlap(train: "Dataset", validation: "Dataset", task: Task) -> dict[st
     """
     if not task.is_of_pairs:
         raise BertstudyError(f"{task.name} has no pairs whose words could overlap")
+    known, asked = (_shared(_texts(rows, task)) for rows in (train, validation))
+    logits = _linear(known, np.asarray(train["label"]), asked, task)
+    return score(logits, validation["label"], task)
+
+
+def _linear(
+    known: csr_matrix | np.ndarray, gold: np.ndarray, asked: csr_matrix | np.ndarray, task: Task
+) -> np.ndarray:
+    """``[example, output]`` for ``asked``, by a linear model of ``known`` with labels ``gold``."""
     from sklearn.linear_model import LogisticRegression, Ridge
 
-    known, asked = (_shared(_texts(rows, task)) for rows in (train, validation))
-    gold = np.asarray(train["label"])
     if task.is_regression:
-        found = Ridge().fit(known, gold).predict(asked)
-        return score(found[:, None], validation["label"], task)
+        return Ridge().fit(known, gold).predict(asked)[:, None]
+    is_choice = task.kind == "choice"
+    if is_choice:
+        gold = (gold[:, None] == np.arange(len(task.labels))).ravel()
     model = LogisticRegression(max_iter=ITERATIONS).fit(known, gold)
-    return score(model.predict_proba(asked), validation["label"], task)
+    if is_choice:
+        return model.decision_function(asked).reshape(-1, len(task.labels))
+    return model.predict_proba(asked)
 
 
 def _shared(texts: Sequence[Sequence[str]]) -> np.ndarray:

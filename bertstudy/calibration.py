@@ -5,7 +5,7 @@ counts alone do not climb it, and where there is room left above. On real data t
 `statistics.signal` decides instead.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,25 +39,23 @@ ABOUT_WORDS = ("sst2",)  # sentiment is in the words, in the real SST-2 as well
 @makes("bag_of_words", within=SCORE)
 def words(study: "Study", task: Task) -> Record:
     """Scores of a bag of words on the task; see `baselines.bag_of_words`."""
-
-    def compute() -> dict[str, Any]:
-        return {
-            "scores": bag_of_words(*(study.rows(task, s) for s in ("train", "validation")), task)
-        }
-
-    return study.measure_data("bag_of_words", task, compute, version=1)
+    return _counted(study, task, "bag_of_words", bag_of_words)
 
 
 @makes("word_overlap", within=SCORE)
 def overlap(study: "Study", task: Task) -> Record:
     """Scores of counting shared words on a task of pairs; see `baselines.word_overlap`."""
+    return _counted(study, task, "word_overlap", word_overlap)
 
+
+def _counted(
+    study: "Study", task: Task, measurement: str, baseline: Callable[..., dict[str, float]]
+) -> Record:
     def compute() -> dict[str, Any]:
-        return {
-            "scores": word_overlap(*(study.rows(task, s) for s in ("train", "validation")), task)
-        }
+        train, validation = (study.rows(task, split) for split in ("train", "validation"))
+        return {"scores": baseline(train, validation, task)}
 
-    return study.measure_data("word_overlap", task, compute, version=1)
+    return study.measure_data(measurement, task, compute, version=1)
 
 
 def ladder(study: "Study") -> list[Record]:

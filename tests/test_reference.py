@@ -11,6 +11,7 @@ from bertstudy.errors import BertstudyError
 from bertstudy.papers import secrets
 from bertstudy.reference import Claim, compare, judge, overall
 from bertstudy.reference.data import NEEDS, Quantity
+from bertstudy.store import Record
 from bertstudy.tasks import TASKS
 
 PAPERS = ("sesame", "secrets", "sparse", "ssa", "landscape")
@@ -531,3 +532,11 @@ def test_tidy_of_nothing_has_its_columns():
 def test_tidy_refuses_a_number_without_a_seed():
     with pytest.raises(ValueError, match="zip"):
         reference.tidy({"same": list}, [("rte", [0], [1.0, 2.0])])
+
+
+def test_records_of_models_are_grouped_by_task_in_their_order():
+    def record(task, seed):
+        return Record("m", {"model": {"task": task, "seed": seed}}, {}, {}, "computed")
+
+    a, b, c = record("rte", 3), record("mrpc", 0), record("rte", 1)
+    assert reference.of_models([a, b, c]) == [("rte", [3, 1], [a, c]), ("mrpc", [0], [b])]

@@ -5,7 +5,7 @@ everything a page says of a section into one table: the paper's number, ours, it
 difference, the verdict.
 """
 
-from bertstudy.reference.comparing import compare, tidy
+from bertstudy.reference.comparing import compare, of_models, tidy
 from bertstudy.reference.data import Claim, Quantity, claims, numbers, quantities
 from bertstudy.reference.judging import Verdict, judge, overall
 
@@ -17,6 +17,7 @@ __all__ = [
     "compare",
     "judge",
     "numbers",
+    "of_models",
     "overall",
     "quantities",
     "tidy",

@@ -1,6 +1,6 @@
 """One table for a section: the paper's numbers and claims beside what was measured."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from bertstudy.errors import BertstudyError
 from bertstudy.reference.data import Claim, claims, numbers, quantities
 from bertstudy.reference.judging import Verdict, judge, overall
 from bertstudy.statistics import interval, paired
+from bertstudy.store import Record
 from bertstudy.tasks import TASKS
 
 MODEL = ""  # the task of numbers about a model that is not fine-tuned
@@ -44,6 +45,14 @@ def tidy(
         for seed, value in _numbered(seeds, list(function(argument)))
     ]
     return pd.DataFrame(rows, columns=["quantity", "task", "seed", "value"])
+
+
+def of_models(records: Sequence[Record]) -> list[tuple[str, list[int], list[Record]]]:
+    """The groups that `tidy` takes, of records that are each about one fine-tuned model."""
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        found.setdefault(record.recipe["model"]["task"], []).append(record)
+    return [(t, [r.recipe["model"]["seed"] for r in own], own) for t, own in found.items()]
 
 
 def _numbered(seeds: Iterable[int] | None, values: list[float]) -> Iterable[tuple[int, float]]:

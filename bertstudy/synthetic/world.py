@@ -280,8 +280,8 @@ def other_noun(event: Event, rng: random.Random) -> Event | None:
 def recast(event: Event, topic: str, rng: random.Random) -> Event | None:
     """The same act among the people, things and places of a topic; names, cities and times stay.
 
-    No new noun is of the old one's kind, nor of its parent's, or where a kind is asked for not of
-    that.
+    No new noun is of the old one's kind or its parent's; after "which" the old one is itself the
+    kind.
     """
     *beings, places = topic_nouns(topic)
     used: list[str] = []
@@ -291,7 +291,6 @@ def recast(event: Event, topic: str, rng: random.Random) -> Event | None:
         if thing.noun not in lexicon.NOUNS:
             continue
         kinds = getattr(lexicon.VERBS[event.verb], role)
-        # Of "which artist" the noun is the kind itself.
         near = {thing.noun} if thing.determiner == "which" else {thing.noun, parent(thing.noun)}
         options = [
             noun
@@ -316,9 +315,10 @@ def _renamed(thing: Thing, noun: str, rng: random.Random) -> Thing:
     if thing.determiner == "which":
         noun = parent(noun) or noun  # questions ask "which artist", not "which sculptor"
     options = [a.key for a in lexicon.adjectives_of(noun)]
-    kept = thing.adjective in options
-    adjective = thing.adjective if kept or not options else thing.adjective and rng.choice(options)
-    return replace(thing, noun=noun, adjective=adjective if options else "")
+    adjective = thing.adjective if thing.adjective in options else ""
+    if thing.adjective and options and not adjective:
+        adjective = rng.choice(options)
+    return replace(thing, noun=noun, adjective=adjective)
 
 
 def other_verb(event: Event, _rng: random.Random) -> Event | None:

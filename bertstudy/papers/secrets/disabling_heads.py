@@ -18,7 +18,7 @@ from bertstudy.ablation import Sweep, disable_each
 from bertstudy.attention import DISABLINGS
 from bertstudy.encoder import Encoded
 from bertstudy.makers import PART, makes
-from bertstudy.reference import tidy
+from bertstudy.reference import of_models, tidy
 from bertstudy.store import Record
 from bertstudy.tasks import Task, score
 
@@ -209,12 +209,7 @@ def layer_effects(values: dict) -> np.ndarray:
 
 def quantities(records: Sequence[Record], kind: str = "uniform") -> pd.DataFrame:
     """Every quantity by task and seed: columns ``quantity task seed value``."""
-    by_task: dict[str, list[Record]] = {}
-    for record in records:
-        if record.recipe["kind"] == kind:
-            by_task.setdefault(record.recipe["model"]["task"], []).append(record)
-    seeds = {task: [r.recipe["model"]["seed"] for r in own] for task, own in by_task.items()}
-    return tidy(QUANTITIES, ((task, seeds[task], own) for task, own in by_task.items()))
+    return tidy(QUANTITIES, of_models([r for r in records if r.recipe["kind"] == kind]))
 
 
 def summary(measured: pd.DataFrame) -> pd.DataFrame:

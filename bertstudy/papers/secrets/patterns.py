@@ -23,7 +23,7 @@ from bertstudy.makers import makes
 from bertstudy.papers.secrets import labelled_maps, pattern_classifiers
 from bertstudy.papers.secrets.labelled_maps import GUIDELINE, PATTERNS, LabelledMaps, second_segment
 from bertstudy.papers.secrets.pattern_classifiers import UNCERTAIN, Classifier
-from bertstudy.reference import tidy
+from bertstudy.reference import of_models, tidy
 from bertstudy.store import Record
 from bertstudy.streaming import EXAMPLES, Gold, sample, stream
 from bertstudy.tasks import Task
@@ -364,15 +364,10 @@ def quantities(records: Sequence[Record]) -> pd.DataFrame:
 
     The classifier belongs to no task; in its rows ``task`` is "" and ``seed`` counts folds.
     """
-    by_task: dict[str, list[Record]] = {}
-    for record in _models(records):
-        by_task.setdefault(record.recipe["model"]["task"], []).append(record)
-    seeds = {task: [r.recipe["model"]["seed"] for r in own] for task, own in by_task.items()}
-    of_models = ((task, seeds[task], own) for task, own in by_task.items())
     return pd.concat(
         [
             tidy({pattern_classifier_f1.__name__: pattern_classifier_f1}, [("", None, records)]),
-            tidy({heterogeneous_share.__name__: heterogeneous_share}, of_models),
+            tidy({heterogeneous_share.__name__: heterogeneous_share}, of_models(_models(records))),
         ],
         ignore_index=True,
     )
