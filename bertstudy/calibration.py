@@ -33,6 +33,10 @@ STEP = 5.0  # points: majority to from scratch, from scratch to pre-trained, wor
 ERRORS = 2.0  # standard errors that the step to pre-trained must exceed
 CEILING = 95.0  # above it a task is saturated
 COUNTED = {"bag_of_words": "words", "word_overlap": "overlap"}  # measurement to column
+AS_WELL = {  # what it means where a count comes as far as the encoder
+    "words": ("a bag of words", "little hangs on attention"),
+    "overlap": ("counting shared words", "finding equal words may be all that is learnt"),
+}
 ABOUT_WORDS = ("sst2",)  # sentiment is in the words, in the real SST-2 as well
 
 
@@ -73,7 +77,8 @@ def ladder(study: "Study") -> list[Record]:
 def recorded(name: str) -> list[Record]:
     """The shipped records behind an edition's ladder, for readers who have not its data.
 
-    Only those of the checkpoint and of the fine-tuning recipes as they are now.
+    Only those of the checkpoint and of the fine-tuning recipes as they are now; scores in the order
+    of `tasks.TASKS`, then by seed.
 
     Args:
         name: of an edition whose checkpoint comes with the project.
@@ -101,7 +106,9 @@ def recorded(name: str) -> list[Record]:
         for r in store.recorded(name)
         if (r.recipe["task"], r.recipe["train"], r.recipe["validation"]) in data
     ]
-    return sorted(scored, key=lambda r: r.recipe["model"]["seed"]) + counted
+    order = list(tasks.TASKS)
+    scored.sort(key=lambda r: (order.index(r.recipe["model"]["task"]), r.recipe["model"]["seed"]))
+    return scored + counted
 
 
 def tabulate(records: Sequence[Record]) -> pd.DataFrame:
@@ -215,8 +222,9 @@ def _can_say(row: Mapping[str, Any]) -> str:
             f"{row['errors']:.1f} standard errors where more than {SIGNAL_ERRORS:.0f} are asked"
         )
     said = f"claims can be decided: pre-training shows by {row['errors']:.1f} standard errors"
-    if mean < row["words"] + ERRORS * _error(row["pretrained"]):
-        said += f"; a bag of words does as well ({row['words']:.1f}), so little hangs on attention"
+    for column, (what, so) in AS_WELL.items():
+        if mean < row[column] + ERRORS * _error(row["pretrained"]):  # never where there is none
+            said += f"; {what} does as well ({row[column]:.1f}), so {so}"
     return said
 
 

@@ -97,6 +97,12 @@ def test_a_bag_of_words_that_does_as_well_is_said():
     assert "bag of words" not in said(words=np.nan), "spans have none"
 
 
+def test_counting_shared_words_that_does_as_well_is_said():
+    assert "counting shared words does as well (70.5), so finding equal" in said(overlap=70.5)
+    assert "bag of words" not in said(overlap=70.5)
+    assert "shared words" not in said(overlap=60.0)
+
+
 @pytest.mark.parametrize(
     ("changes", "rival"),
     [({"pretrained": GOOD["scratch"]}, "training from scratch"), ({"majority": 71.0}, "majority")],
@@ -127,15 +133,18 @@ def test_an_editions_records_are_those_of_its_checkpoint_and_recipes(tmp_path, m
 
     ship(1)
     ship(0)
+    other = asdict(mini.recipe("sst2"))
+    ship(0, data="c", task="sst2", settings=other)
     ship(2, checkpoint="other")
     ship(3, settings=settings | {"epochs": 99})
     for data in ("a", "older"):
         recipe = {"task": "rte", "train": data, "validation": "b"}
         store.ship(store.measure("bag_of_words", recipe, lambda: {"scores": {"accuracy": 55.0}}))
     found = calibration.recorded("mini")
-    assert [r.recipe["model"]["seed"] for r in found[:2]] == [0, 1]
-    assert [r.recipe["train"] for r in found[2:]] == ["a"]
-    assert calibration.tabulate(found)["words"].tolist() == [55.0]
+    order = [(r.recipe["model"]["task"], r.recipe["model"]["seed"]) for r in found[:3]]
+    assert order == [("sst2", 0), ("rte", 0), ("rte", 1)]
+    assert [r.recipe["train"] for r in found[3:]] == ["a"]
+    assert calibration.tabulate(found)["words"].tolist()[1:] == [55.0]
     with pytest.raises(BertstudyError, match="does not come with the project"):
         calibration.recorded("base")
 
