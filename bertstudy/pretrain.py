@@ -177,6 +177,8 @@ def tokenize(texts: Iterable[list[str]], tokenizer_file: Path, chunk: int = 512)
             batch = []
     if batch:
         add(batch)
+    if not lengths:
+        raise BertstudyError("the corpus has no document of two sentences or more")
     starts = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
     return Corpus(np.concatenate(pieces), starts, np.concatenate([[0], np.cumsum(counts)]))
 
@@ -650,7 +652,7 @@ class Run:
         digest = sha256(part.read_bytes()).hexdigest()
         state = self._counters() | {
             "layers": self.model.config.num_hidden_layers,
-            "plan": _plan_of(self.architecture, self.plan),
+            "plan": _plan_of(self.architecture, self.plan, self.minutes),
             "text": self.text,
             "sha256": digest,
         }
@@ -670,9 +672,10 @@ class Run:
             raise BertstudyError(damaged) from error
         if not whole:
             raise BertstudyError(damaged)
-        if state["plan"] != _plan_of(self.architecture, self.plan):
+        if state["plan"] != _plan_of(self.architecture, self.plan, self.minutes):
             raise BertstudyError(
-                f"{self.folder} holds a run of another plan, unfinished; --fresh removes it"
+                f"{self.folder} holds a run of another plan or other --minutes, unfinished; "
+                "--fresh removes it"
             )
         if state["text"] != self.text:
             raise BertstudyError(
@@ -698,8 +701,9 @@ class Run:
             setattr(self, name, state[name])
 
 
-def _plan_of(architecture: Architecture, plan: PreTraining) -> dict:
-    return json.loads(json.dumps([asdict(architecture), asdict(plan)]))
+def _plan_of(architecture: Architecture, plan: PreTraining, minutes: float | None) -> list:
+    """What a saved state may be carried on with: depth and rate follow from the minutes, too."""
+    return json.loads(json.dumps([asdict(architecture), asdict(plan), minutes]))
 
 
 def _untied(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -713,6 +717,7 @@ def _untied(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _drop_state(folder: Path) -> None:
+    (folder / "state.json").unlink(missing_ok=True)  # first: without it the rest is no state
     for state in folder.glob("state*"):
         state.unlink()
 
@@ -787,7 +792,17 @@ def pretrain(
 
 
 def export(run: Run, train: Corpus, validation: Corpus, tokenizer: Path, out: Path) -> None:
-    """Write the checkpoint in bf16 with tokenizer, numbers and card; then swap it in."""
+    """Write the checkpoint in bf16 with tokenizer, numbers and card; then swap it in.
+
+    Raises:
+        BertstudyError: the budget ended before the model had all its layers.
+    """
+    depth = run.model.config.num_hidden_layers
+    if depth != run.architecture.layers:
+        raise BertstudyError(
+            f"the budget ended at {depth} of {run.architecture.layers} layers: it is too short "
+            "for this plan's growth"
+        )
     held_out = held_out_examples(validation, run.plan, run.architecture)
     model = run.model.to(torch.bfloat16)
     scores = evaluate(model.float(), held_out, EVALUATION_BATCHES)

@@ -144,6 +144,13 @@ TEXTS = [
 ]
 
 
+@pytest.mark.parametrize("texts", [[], [["Alone it stands."]]])
+def test_a_text_without_two_sentences_in_a_row_is_refused(tmp_path, texts):
+    train_tokenizer((s for d in TEXTS for s in d), SHAPE, tmp_path)
+    with pytest.raises(BertstudyError, match="no document of two sentences"):
+        tokenize(iter(texts), tmp_path / "tokenizer.json")
+
+
 @pytest.mark.parametrize("chunk", [512, 0])
 def test_tokenised_documents_are_the_texts(tmp_path, chunk):
     train_tokenizer((s for d in TEXTS for s in d), SHAPE, tmp_path)
@@ -499,6 +506,28 @@ class TestSavedState:
         with pytest.raises(BertstudyError, match="another plan"):
             self.open(folder, replace(PLAN, learning_rate=2e-3))
 
+    def test_other_minutes_are_refused(self, folder):
+        """They decide the depth: a state of many would end at once, too shallow, with few."""
+        with pytest.raises(BertstudyError, match="other --minutes"):
+            Run(edition(), folder, 5.0, "cpu")
+
+    def test_a_state_that_was_half_removed_is_none(self, folder, monkeypatch):
+        unlink, glob, removed = Path.unlink, Path.glob, []
+
+        def killable(path, **options):
+            if removed:
+                raise Killed
+            removed.append(path)
+            unlink(path, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "unlink", killable)
+            # A directory has no order of its own: here the weights come first.
+            patch.setattr(Path, "glob", lambda path, pattern: sorted(glob(path, pattern)))
+            with pytest.raises(Killed):
+                pretrain._drop_state(folder)
+        assert self.open(folder).step == 0
+
     def test_another_text_is_refused(self, folder):
         """Its word pieces have other numbers."""
         with pytest.raises(BertstudyError, match="another text or from another checkpoint"):
@@ -568,6 +597,13 @@ def test_a_checkpoint_is_made_that_transformers_loads(home):
     assert tokenizer.decode(encoded["input_ids"][0]) == "[CLS] the cat saw [SEP] the mouse. [SEP]"
     assert encoded["token_type_ids"][0].tolist() == [0] * 5 + [1] * 4
     assert model(**encoded).last_hidden_state.isfinite().all()
+
+
+def test_a_budget_that_ends_before_the_last_layer_makes_no_checkpoint(home):
+    brief = replace(GROWING, tokens=16 * 8)  # one step, at the depth of the first stage
+    with pytest.raises(BertstudyError, match="ended at 1 of 2 layers"):
+        pretrain.pretrain(edition(brief), out=home / "made", device="cpu")
+    assert not (home / "made").exists()
 
 
 def test_the_card_and_the_numbers_say_what_was_done(home):
