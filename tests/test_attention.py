@@ -172,34 +172,50 @@ def test_without_edits_training_is_the_stock_model(family, batch):
     assert torch.equal(losses[0][1], losses[1][1])
 
 
-def test_in_bf16_on_a_cpu_the_seam_is_as_near_to_fp32_as_the_library(family, batch, monkeypatch):
-    """There the products are written out; padding is among the batch."""
+def test_in_bf16_on_a_cpu_the_seam_is_about_as_near_to_fp32_as_stock(family, batch, monkeypatch):
+    """There the products are written out; padding is among the batch.
 
-    def logits_and_gradient(implementation, mixed):
-        model = tiny(family, implementation=implementation, dtype=torch.float32)
+    Which way the roundings of one model fall differs with the processor, hence fifteen models.
+    """
+
+    def logits_and_gradient(seed, implementation, mixed):
+        model = tiny(family, implementation=implementation, dtype=torch.float32, seed=seed)
         with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
             logits = model(**batch).logits.float()
         logits.square().sum().backward()
         gradient = torch.cat([m.key.weight.grad.flatten() for m in attention_modules(model)])
         return logits.detach(), gradient
 
+    def distances(implementation):
+        """Of the logits and of the gradient to those in fp32: ``[models, 2]``."""
+        return torch.tensor(
+            [
+                [
+                    (near - exact).norm() / exact.norm()
+                    for near, exact in zip(
+                        logits_and_gradient(seed, implementation, mixed=True),
+                        logits_and_gradient(seed, "sdpa", mixed=False),
+                        strict=True,
+                    )
+                ]
+                for seed in range(15)
+            ]
+        )
+
     fused = []
     monkeypatch.setattr(
         "bertstudy.attention.sdpa_attention_forward",
         lambda *call, **more: fused.append(1) or sdpa_attention_forward(*call, **more),
     )
-    logits_and_gradient(IMPLEMENTATION, mixed=True)
+    logits_and_gradient(0, IMPLEMENTATION, mixed=True)
     assert not fused
-    logits_and_gradient(IMPLEMENTATION, mixed=False)
+    logits_and_gradient(0, IMPLEMENTATION, mixed=False)
     assert fused
 
-    exact, exact_gradient = logits_and_gradient("sdpa", mixed=False)
-    distances = {}
-    for implementation in (IMPLEMENTATION, "sdpa"):
-        logits, gradient = logits_and_gradient(implementation, mixed=True)
-        assert torch.cosine_similarity(gradient, exact_gradient, dim=0) > 0.99
-        distances[implementation] = (logits - exact).norm() / exact.norm()
-    assert 0 < distances[IMPLEMENTATION] < 2 * distances["sdpa"]
+    ours, library = (distances(name).median(0).values for name in (IMPLEMENTATION, "sdpa"))
+    assert (ours > 0).all()
+    assert (ours < 2.5 * library).all()
+    assert (ours < torch.tensor([0.05, 0.25])).all()
 
 
 @pytest.mark.parametrize("edit", [Edit, lambda: UniformHeads([]), lambda: ZeroHeads([]), Capture])
@@ -264,10 +280,11 @@ def test_additive_mask_is_a_float_mask_of_the_stock_model(
     size = batch["input_ids"].size(1)
     mask = even_distances(heads)[..., :size, :size]
     is_token = batch["attention_mask"].bool()
-    both = mask.expand(len(LENGTHS), 4, size, size).masked_fill(
-        ~is_token[:, None, None, :], torch.finfo(torch.float32).min
-    )
     stock = tiny(family, implementation=implementation)
+    # In the model's own precision: with a narrower mask torch 2.13's fused product of doubles is
+    # wrong on a CPU once a row fills its vector units (4 numbers of AVX2, 8 of AVX-512).
+    both = mask.to(stock.dtype).expand(len(LENGTHS), 4, size, size)
+    both = both.masked_fill(~is_token[:, None, None, :], torch.finfo(torch.float32).min)
     expected = logits_of(stock, {**batch, "attention_mask": both})
     assert_close(logits(model, batch, AdditiveMask(even_distances(heads))), expected, **NEAR)
     # The caller's own float mask passes through the seam, with and without an edit.
