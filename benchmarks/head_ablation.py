@@ -20,7 +20,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from bertstudy.ablation import disable_each
 from bertstudy.attention import IMPLEMENTATION, UniformHeads, edited
-from bertstudy.encoder import Encoded
+from bertstudy.encoding import Encoded
 
 T = TypeVar("T")
 LAYERS, HEADS, HIDDEN, BATCH, EXAMPLES = 12, 12, 192, 32, 128

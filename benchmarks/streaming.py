@@ -28,7 +28,7 @@ from torch import Tensor
 
 from bertstudy import streaming
 from bertstudy.attention import Site
-from bertstudy.encoder import Encoded
+from bertstudy.encoding import Encoded
 from bertstudy.streaming import neighbours, received, stream
 
 BATCH, LONGEST = 32, 128

@@ -17,9 +17,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from bertstudy.devices import mixed_precision
 from bertstudy.editions import EDITIONS, Architecture
-from bertstudy.encoder import mixed_precision
-from bertstudy.pretrain import IGNORED, losses, new_model
+from bertstudy.pretrain.examples import IGNORED
+from bertstudy.pretrain.model import losses, new_model
 
 TOKENS = 2048  # of a step, as in the edition's plan
 CPU = torch.device("cpu")

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from bertstudy.attention import DISABLINGS, Site, attention, edits_of
-from bertstudy.encoder import Encoded, classify, encoder_layers, model_inputs
+from bertstudy.encoder import classify, encoder_layers, model_inputs
+from bertstudy.encoding import Encoded
 from bertstudy.errors import BertstudyError
 
 # Tokens of one batch, all variants counted: large enough to fill matrix products, small enough

@@ -486,8 +486,17 @@ class Capture(Edit):
 
 
 def maps(model: PreTrainedModel, **batch: Tensor) -> Tensor:
-    """All maps of one batch, ``[batch, layer, head, query, key]``, as they were before dropout."""
-    capture = Capture()
-    with torch.no_grad(), edited(model, capture):
-        model.base_model(**batch)
+    """All maps of one batch, ``[batch, layer, head, query, key]``, in evaluation mode.
+
+    Args:
+        model: left in the mode it is in.
+        batch: the model's inputs, ``[batch, token]`` each.
+    """
+    capture, was_training = Capture(), model.training
+    model.eval()
+    try:
+        with torch.no_grad(), edited(model, capture):
+            model.base_model(**batch)
+    finally:
+        model.train(was_training)
     return torch.stack([capture.found[layer][0] for layer in sorted(capture.found)], dim=1)

@@ -75,7 +75,9 @@ def _linear(
     model = LogisticRegression(max_iter=ITERATIONS).fit(known, gold)
     if is_choice:
         return model.decision_function(asked).reshape(-1, len(task.labels))
-    return model.predict_proba(asked)
+    found = np.zeros((asked.shape[0], len(task.labels)))  # a class may be missing from training
+    found[:, model.classes_] = model.predict_proba(asked)
+    return found
 
 
 def _shared(texts: Sequence[Sequence[str]]) -> np.ndarray:

@@ -19,7 +19,7 @@ from bertstudy.baselines import bag_of_words, word_overlap
 from bertstudy.editions import edition
 from bertstudy.errors import BertstudyError
 from bertstudy.makers import PART, SCORE, makes
-from bertstudy.statistics import SIGNAL_ERRORS, SIGNAL_SEEDS, signal
+from bertstudy.statistics import SIGNAL_ERRORS, SIGNAL_SEEDS, in_errors, signal
 from bertstudy.store import Record, Store
 from bertstudy.study import STARTS
 from bertstudy.tasks import Task
@@ -102,8 +102,8 @@ def recorded(name: str) -> list[Record]:
         raise BertstudyError(f"no scores of edition '{name}' are recorded for its checkpoint")
     counted = [
         r
-        for name in COUNTED
-        for r in store.recorded(name)
+        for measurement in COUNTED
+        for r in store.recorded(measurement)
         if (r.recipe["task"], r.recipe["train"], r.recipe["validation"]) in data
     ]
     order = list(tasks.TASKS)
@@ -177,7 +177,7 @@ def _judge(row: Mapping[str, Any]) -> dict[str, Any]:
     steps = {
         "learnt": scratch - row["majority"],
         "gained": pretrained - scratch,
-        "gained_errors": (pretrained - scratch) / spread if spread else np.inf,
+        "gained_errors": in_errors(pretrained - scratch, spread),
         "over_words": pretrained - row["words"],
     }
     missing = list(_missing(row["task"], steps, max(row["pretrained"])))

@@ -61,12 +61,15 @@ def signal(
         return None, float("nan")
     mean, own = float(np.mean(pretrained)), float(stats.sem(pretrained))
     both = float(np.hypot(own, stats.sem(scratch)))
-    margin = min(_errors(mean - majority, own), _errors(mean - float(np.mean(scratch)), both))
+    margin = min(in_errors(mean - majority, own), in_errors(mean - float(np.mean(scratch)), both))
     return margin > SIGNAL_ERRORS, margin
 
 
-def _errors(gain: float, error: float) -> float:
-    """``gain`` in standard errors; a gain of nothing is none, whatever its error."""
-    if gain == 0:
-        return 0.0
+def in_errors(gain: float, error: float) -> float:
+    """``gain`` in standard errors; a gain of nothing is none, whatever its error.
+
+    Infinite, with the gain's sign, where the error is zero; NaN where it is not known.
+    """
+    if gain == 0 or np.isnan(error):
+        return 0.0 if gain == 0 else float("nan")
     return gain / error if error > 0 else float(np.sign(gain) * np.inf)

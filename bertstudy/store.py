@@ -209,7 +209,7 @@ def _device() -> tuple[str, int | None]:
     threads = torch.get_num_threads()
     if torch.cuda.is_available():
         return torch.cuda.get_device_name(), threads
-    from bertstudy.encoder import has_bf16_units
+    from bertstudy.devices import has_bf16_units
 
     # Whether an edition trains in bf16 depends on it.
     units = ", bf16 units" if has_bf16_units(torch.device("cpu")) else ""

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from bertstudy.attention import Capture, Site, edited
-from bertstudy.encoder import Encoded, by_length, model_inputs
+from bertstudy.encoder import model_inputs
+from bertstudy.encoding import Encoded, by_length
 from bertstudy.errors import BertstudyError
 
 if TYPE_CHECKING:

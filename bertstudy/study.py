@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from bertstudy import encoder, paths, tasks
+from bertstudy import devices, encoder, encoding, paths, tasks
 from bertstudy.editions import EDITIONS, Edition, edition
 from bertstudy.errors import BertstudyError
 from bertstudy.makers import SCORE, makes
@@ -64,7 +64,7 @@ class Study:
             f"checkpoint {self.checkpoint_hash}\n"
             f"data: {source}; tasks: {', '.join(task.name for task in self.tasks)}\n"
             f"fine-tuning seeds: {', '.join(map(str, self.seeds))}; "
-            f"device: {encoder.device().type}"
+            f"device: {devices.device().type}"
         )
 
     @cached_property
@@ -89,9 +89,9 @@ class Study:
         limit = recipe.train_limit if split == "train" else recipe.validation_limit
         return tasks.load(task.name, split, self.edition.source, limit)
 
-    def _encoded(self, task: Task, split: str) -> encoder.Encoded:
+    def _encoded(self, task: Task, split: str) -> encoding.Encoded:
         length = self.edition.recipe(task.name).max_length
-        return encoder.encode(self.tokenizer, self.rows(task, split), task, length)
+        return encoding.encode(self.tokenizer, self.rows(task, split), task, length)
 
     def examples(self, task: Task, count: int, longest: int) -> list[tuple[tuple[str, ...], str]]:
         """A few texts with their label's name, for explorers.

@@ -10,7 +10,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 
-from bertstudy import encoder, paths, tasks
+from bertstudy import encoder, encoding, paths, tasks
 from bertstudy.errors import BertstudyError
 from bertstudy.tasks import Task
 
@@ -104,7 +104,7 @@ def export(study: "Study", name: str, split: str, folder: Path, seed: int = 0) -
         raise BertstudyError("GLUE scores its own test rows; synthetic ones cannot be submitted")
     rows = tasks.load_unlabelled(name, split, study.edition.source)
     length = study.edition.recipe(name).max_length
-    data = encoder.encode(study.tokenizer, rows, task, length)
+    data = encoding.encode(study.tokenizer, rows, task, length)
     model = study.fine_tuned(tasks.task(task.trained_on or name), seed)
     return write(encoder.predict(model, data), task, split, folder)
 

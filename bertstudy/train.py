@@ -11,8 +11,10 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 
+from bertstudy.devices import mixed_precision
 from bertstudy.editions import FineTuning
-from bertstudy.encoder import Encoded, logits_of, mixed_precision, model_inputs, predict, shuffled
+from bertstudy.encoder import logits_of, model_inputs, predict
+from bertstudy.encoding import Encoded, shuffled
 from bertstudy.errors import BertstudyError
 from bertstudy.tasks import Task
 
@@ -57,7 +59,7 @@ def fine_tune(
 
     Args:
         model: with the head of the task's kind: `encoder.load_classifier`.
-        train, validation: from `encoder.encode`; the second is scored after each epoch, and
+        train, validation: from `encoding.encode`; the second is scored after each epoch, and
             nothing is selected on it.
         seed: of the order of the batches and of dropout. The same seed gives the same
             numbers on the same machine with the same number of threads.

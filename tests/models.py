@@ -20,7 +20,8 @@ from transformers import (
 )
 
 from bertstudy.attention import IMPLEMENTATION
-from bertstudy.encoder import HEADS, Encoded
+from bertstudy.encoder import HEADS
+from bertstudy.encoding import Encoded
 from bertstudy.tasks import Kind, task
 
 FAMILIES = ("bert", "roberta")

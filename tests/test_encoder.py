@@ -22,12 +22,8 @@ from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
 from bertstudy.attention import UniformHeads, edited
 from bertstudy.encoder import (
-    Choices,
-    Windows,
-    by_length,
     checkpoint_hash,
     classify,
-    encode,
     encoder_layers,
     load_classifier,
     load_encoder,
@@ -35,8 +31,8 @@ from bertstudy.encoder import (
     load_tokenizer,
     model_inputs,
     predict,
-    shuffled,
 )
+from bertstudy.encoding import Choices, Windows, by_length, encode, shuffled
 from bertstudy.errors import BertstudyError
 from bertstudy.tasks import task
 
@@ -302,7 +298,7 @@ def test_many_questions_are_tokenised_in_parts(checkpoint, monkeypatch):
     tokenizer = load_tokenizer(checkpoint)
     rows = asked("dawn", "half", None, "ragged", "mat")
     whole = encode(tokenizer, rows, task("squad_v2"), 40)
-    monkeypatch.setattr("bertstudy.encoder.QUESTIONS", 2)
+    monkeypatch.setattr("bertstudy.encoding.QUESTIONS", 2)
     parts = encode(tokenizer, rows, task("squad_v2"), 40)
     assert parts.ids == whole.ids
     assert np.array_equal(parts.labels, whole.labels)

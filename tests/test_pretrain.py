@@ -19,32 +19,39 @@ from safetensors.torch import load_file
 from scipy.stats import binomtest
 from transformers import AutoModel, AutoTokenizer
 
-from bertstudy import editions, pretrain
+from bertstudy import editions
 from bertstudy.editions import Architecture, Edition, FineTuning, PreTraining
 from bertstudy.encoder import checkpoint_hash
 from bertstudy.errors import BertstudyError
-from bertstudy.pretrain import (
+from bertstudy.pretrain import checkpoint, pretrain
+from bertstudy.pretrain.checkpoint import began_from, card
+from bertstudy.pretrain.examples import IGNORED, Examples, held_out_examples
+from bertstudy.pretrain.model import (
+    evaluate,
+    grow,
+    losses,
+    new_model,
+    start_from_counts,
+    unigram_loss,
+)
+from bertstudy.pretrain.prepared import prepare
+from bertstudy.pretrain.run import Run, drop_state, onward, optimizer_of
+from bertstudy.pretrain.text import (
     CLS,
-    IGNORED,
     MASK,
     PAD,
     SEP,
+    SPECIAL,
+    TOKENIZER,
     UNK,
     Corpus,
-    Examples,
-    Run,
-    grow,
-    held_out_examples,
-    losses,
-    new_model,
-    prepare,
+    documents,
     split_sentences,
-    start_from_counts,
     tokenize,
     train_tokenizer,
-    unigram_loss,
 )
 
+PREPARED = "bertstudy.pretrain.prepared"
 PLAN = PreTraining(tokens=16 * 8 * 12, batch_size=8, length=16, warmup=0.25, seed=3)
 SHAPE = Architecture(layers=2, heads=2, hidden=8, vocabulary=700, positions=16)
 GROWING = replace(PLAN, growth=((0.0, 1), (0.3, 2)))
@@ -123,18 +130,18 @@ def test_splitting_keeps_the_text():
 def test_a_local_corpus_is_read(tmp_path):
     rows = {"text": ["One is here. Two is there.\n\nThree.", "Four. Five."]}
     Dataset.from_dict(rows).to_parquet(tmp_path / "train-00000-of-00001.parquet")
-    found = list(pretrain.documents(tmp_path, "train", seed=0))
+    found = list(documents(tmp_path, "train", seed=0))
     assert found == [["One is here.", "Two is there.", "Three."], ["Four.", "Five."]]
     with pytest.raises(BertstudyError, match="no data for pre-training/validation"):
-        list(pretrain.documents(tmp_path, "validation", seed=0))
+        list(documents(tmp_path, "validation", seed=0))
 
 
 def test_a_corpus_that_is_none_is_refused(tmp_path):
     with pytest.raises(BertstudyError, match="is not there"):
-        list(pretrain.documents(tmp_path / "nowhere", "train", seed=0))
+        list(documents(tmp_path / "nowhere", "train", seed=0))
     Dataset.from_dict({"words": ["a"]}).to_parquet(tmp_path / "train-00000-of-00001.parquet")
     with pytest.raises(BertstudyError, match="no 'text' column; it has words"):
-        list(pretrain.documents(tmp_path, "train", seed=0))
+        list(documents(tmp_path, "train", seed=0))
 
 
 TEXTS = [
@@ -155,7 +162,7 @@ def test_a_text_without_two_sentences_in_a_row_is_refused(tmp_path, texts):
 def test_tokenised_documents_are_the_texts(tmp_path, chunk):
     train_tokenizer((s for d in TEXTS for s in d), SHAPE, tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
-    assert tokenizer.convert_tokens_to_ids(pretrain.SPECIAL) == [PAD, UNK, CLS, SEP, MASK]
+    assert tokenizer.convert_tokens_to_ids(SPECIAL) == [PAD, UNK, CLS, SEP, MASK]
     text = tokenize(iter(TEXTS), tmp_path / "tokenizer.json", chunk)
     assert text.documents.tolist() == [0, 3, 5], "a document of one sentence has no next one"
     kept = [sentence for document in (TEXTS[0], TEXTS[2]) for sentence in document]
@@ -172,14 +179,14 @@ def test_a_tokenizer_learnt_in_another_process_has_the_same_bytes(tmp_path):
     (tmp_path / "texts").write_text("\n".join(words + words[::-1]))
     code = (
         "import sys\nfrom pathlib import Path\nfrom bertstudy.editions import Architecture\n"
-        "from bertstudy.pretrain import train_tokenizer\n"
+        "from bertstudy.pretrain.text import train_tokenizer\n"
         "train_tokenizer(Path('texts').read_text().split(), Architecture(1, 1, 8, 150), "
         "Path(sys.argv[1]))"
     )
     for name in ("a", "b"):
         found = {**os.environ, "PYTHONHASHSEED": str(ord(name))}
         subprocess.run([sys.executable, "-c", code, name], cwd=tmp_path, env=found, check=True)
-    for name in pretrain.TOKENIZER:
+    for name in TOKENIZER:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     vocabulary = AutoTokenizer.from_pretrained(tmp_path / "a").get_vocab()
     assert sorted(vocabulary.values()) == list(range(150)), "no number twice, none left out"
@@ -188,14 +195,14 @@ def test_a_tokenizer_learnt_in_another_process_has_the_same_bytes(tmp_path):
 def test_the_vocabulary_is_special_tokens_then_letters_then_pieces(tmp_path, monkeypatch):
     """Of four letters z is the rarest. In "tab", there three times, t-a and a-b tie, and t comes
     before ##a."""
-    monkeypatch.setattr(pretrain, "ALPHABET", 3)
+    monkeypatch.setattr("bertstudy.pretrain.text.ALPHABET", 3)
     train_tokenizer(["Tab tab bat", "abz tab"], replace(SHAPE, vocabulary=12), tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     pieces = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
-    assert pieces[:5] == pretrain.SPECIAL
+    assert pieces[:5] == SPECIAL
     assert pieces[5:11] == ["a", "b", "t", "##a", "##b", "##t"]
     assert pieces[11:] == ["ta"]
-    assert set(tokenizer.all_special_tokens) == set(pretrain.SPECIAL)
+    assert set(tokenizer.all_special_tokens) == set(SPECIAL)
 
 
 # Examples -----------------------------------------------------------------------------------------
@@ -393,7 +400,7 @@ def weights(found):
 
 @pytest.fixture
 def saves_every_step(monkeypatch):
-    monkeypatch.setattr(pretrain, "SAVE_EVERY", -1)
+    monkeypatch.setattr("bertstudy.pretrain.run.SAVE_EVERY", -1)
 
 
 def test_the_same_plan_gives_the_same_weights(tmp_path):
@@ -426,9 +433,9 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, plan, stop):
 
 def test_a_run_killed_between_saves_resumes_from_the_last(tmp_path, monkeypatch):
     whole = run(tmp_path / "whole")
-    monkeypatch.setattr(pretrain, "SAVE_EVERY", -1)
+    monkeypatch.setattr("bertstudy.pretrain.run.SAVE_EVERY", -1)
     run(tmp_path / "killed", stop=4)
-    monkeypatch.setattr(pretrain, "SAVE_EVERY", 1e9)
+    monkeypatch.setattr("bertstudy.pretrain.run.SAVE_EVERY", 1e9)
     run(tmp_path / "killed", stop=9)  # nothing saved here
     assert json.loads((tmp_path / "killed" / "state.json").read_text())["step"] == 4
     resumed = run(tmp_path / "killed")
@@ -525,7 +532,7 @@ class TestSavedState:
             # A directory has no order of its own: here the weights come first.
             patch.setattr(Path, "glob", lambda path, pattern: sorted(glob(path, pattern)))
             with pytest.raises(Killed):
-                pretrain._drop_state(folder)
+                drop_state(folder)
         assert self.open(folder).step == 0
 
     def test_another_text_is_refused(self, folder):
@@ -555,7 +562,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
 
 def test_decay_spares_biases_and_layer_norm():
     model = new_model(SHAPE, 1, seed=0)
-    decayed, plain = pretrain._optimizer(model, PLAN).param_groups
+    decayed, plain = optimizer_of(model, PLAN).param_groups
     assert (decayed["weight_decay"], plain["weight_decay"]) == (PLAN.weight_decay, 0)
     assert len(decayed["params"]) + len(plain["params"]) == len(list(model.parameters()))
     assert {p.ndim for p in plain["params"]} == {1}
@@ -577,13 +584,13 @@ def home(tmp_path, monkeypatch):
     (tmp_path / "home" / "notebooks").mkdir(parents=True)
     (tmp_path / "home" / "_config.yml").touch()
     monkeypatch.setenv("BERTSTUDY_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(pretrain, "documents", lambda corpus, split, seed: iter(DOCUMENTS))
-    monkeypatch.setattr(pretrain, "EVALUATION_BATCHES", 2)
+    monkeypatch.setattr(f"{PREPARED}.documents", lambda corpus, split, seed: iter(DOCUMENTS))
+    monkeypatch.setattr("bertstudy.pretrain.checkpoint.EVALUATION_BATCHES", 2)
     return tmp_path
 
 
 def test_a_checkpoint_is_made_that_transformers_loads(home):
-    out = pretrain.pretrain(edition(GROWING), out=home / "made", device="cpu")
+    out = pretrain(edition(GROWING), out=home / "made", device="cpu")
     model, report = AutoModel.from_pretrained(out, output_loading_info=True)
     assert not report["missing_keys"]
     assert model.config.num_hidden_layers == 2
@@ -602,12 +609,12 @@ def test_a_checkpoint_is_made_that_transformers_loads(home):
 def test_a_budget_that_ends_before_the_last_layer_makes_no_checkpoint(home):
     brief = replace(GROWING, tokens=16 * 8)  # one step, at the depth of the first stage
     with pytest.raises(BertstudyError, match="ended at 1 of 2 layers"):
-        pretrain.pretrain(edition(brief), out=home / "made", device="cpu")
+        pretrain(edition(brief), out=home / "made", device="cpu")
     assert not (home / "made").exists()
 
 
 def test_the_card_and_the_numbers_say_what_was_done(home):
-    out = pretrain.pretrain(edition(GROWING), out=home / "made", device="cpu")
+    out = pretrain(edition(GROWING), out=home / "made", device="cpu")
     numbers = json.loads((out / "training.json").read_text())
     assert numbers["tokens"] == GROWING.tokens
     assert numbers["steps"] == 12
@@ -626,11 +633,11 @@ def test_the_card_and_the_numbers_say_what_was_done(home):
 @pytest.fixture
 def first(home):
     """A finished checkpoint."""
-    return pretrain.pretrain(edition(GROWING), out=home / "first", device="cpu")
+    return pretrain(edition(GROWING), out=home / "first", device="cpu")
 
 
 def continued(first, out, plan=GROWING):
-    return pretrain.pretrain(edition(plan), out=out, device="cpu", start=first)
+    return pretrain(edition(plan), out=out, device="cpu", start=first)
 
 
 def test_going_on_starts_from_the_checkpoints_own_weights_and_scores(home, first):
@@ -642,8 +649,8 @@ def test_going_on_starts_from_the_checkpoints_own_weights_and_scores(home, first
         going.model.cls.predictions.decoder.weight
     )
     _, validation = prepare(edition(GROWING), None, home / "text", first)
-    found = pretrain.evaluate(
-        going.model, held_out_examples(validation, GROWING, SHAPE), pretrain.EVALUATION_BATCHES
+    found = evaluate(
+        going.model, held_out_examples(validation, GROWING, SHAPE), checkpoint.EVALUATION_BATCHES
     )
     before = json.loads((first / "training.json").read_text())["held_out"]
     assert found == pytest.approx({name: before[name] for name in found}, abs=6e-5)
@@ -659,9 +666,9 @@ def test_going_on_trains_without_dropout_growth_or_counts(home, first):
 
 
 def test_the_tokenizer_is_the_checkpoints_byte_for_byte(home, first, monkeypatch):
-    monkeypatch.setattr(pretrain, "train_tokenizer", lambda *_: pytest.fail("learnt again"))
+    monkeypatch.setattr(f"{PREPARED}.train_tokenizer", lambda *_: pytest.fail("learnt again"))
     out = continued(first, home / "second")
-    for name in pretrain.TOKENIZER:
+    for name in TOKENIZER:
         assert (out / name).read_bytes() == (first / name).read_bytes()
 
 
@@ -694,14 +701,14 @@ def test_a_checkpoint_made_before_runs_could_go_on_can_be_carried_on(home, first
     numbers = json.loads(file.read_text())
     del numbers["began"]
     file.write_text(json.dumps(numbers))
-    assert pretrain.card(numbers) == (first / "README.md").read_text()
-    assert pretrain.began_from(first, SHAPE)["tokens"] == GROWING.tokens
+    assert card(numbers) == (first / "README.md").read_text()
+    assert began_from(first, SHAPE)["tokens"] == GROWING.tokens
 
 
 def test_the_shipped_checkpoints_can_be_carried_on():
     for name in ("mini", "small"):
         chosen = editions.edition(name)
-        began = pretrain.began_from(Path(chosen.checkpoint), chosen.architecture)
+        began = began_from(Path(chosen.checkpoint), chosen.architecture)
         assert began["tokens"] > 1e6
 
 
@@ -736,7 +743,7 @@ def test_a_killed_run_that_goes_on_resumes_to_the_same_bits(home, first, stop):
 @pytest.mark.usefixtures("saves_every_step")
 def test_states_of_a_fresh_run_and_of_one_that_goes_on_are_not_confused(home, first):
     """`PLAN` is the same onward, so nothing but the start tells them apart."""
-    assert pretrain.onward(PLAN) == PLAN
+    assert onward(PLAN) == PLAN
     second = continued(first, home / "second")
     run(home / "fresh", stop=3)
     run(home / "on", stop=3, start=first)
@@ -772,7 +779,7 @@ def test_a_start_that_cannot_be_carried_on_is_refused_before_work(
     (first / name).unlink()
     if content is not None:
         (first / name).write_text(content)
-    monkeypatch.setattr(pretrain, "prepare", lambda *_: pytest.fail("work started"))
+    monkeypatch.setattr("bertstudy.pretrain.prepare", lambda *_: pytest.fail("work started"))
     with pytest.raises(BertstudyError) as refused:
         continued(first, home / "second")
     assert str(refused.value) == f"--start {first} {message}"
@@ -794,17 +801,17 @@ def test_out_that_holds_something_else_is_refused_first(home, monkeypatch, name)
     file = home / "mine" / name
     file.parent.mkdir(parents=True)
     file.write_text("years of work")
-    monkeypatch.setattr(pretrain, "prepare", lambda *_: pytest.fail("work started"))
+    monkeypatch.setattr("bertstudy.pretrain.prepare", lambda *_: pytest.fail("work started"))
     for out in (home / "mine", file):
         with pytest.raises(BertstudyError, match=rf"^--out {out} is not a checkpoint of ours"):
-            pretrain.pretrain(edition(), out=out, device="cpu")
+            pretrain(edition(), out=out, device="cpu")
     assert file.read_text() == "years of work"
 
 
 def test_out_may_be_empty_or_an_older_checkpoint(home):
     (home / "made").mkdir()
     for _ in range(2):
-        out = pretrain.pretrain(edition(), out=home / "made", device="cpu")
+        out = pretrain(edition(), out=home / "made", device="cpu")
         assert (out / "model.safetensors").is_file()
 
 
@@ -819,20 +826,20 @@ def test_a_fresh_run_drops_the_state_only_once_its_text_is_there(home, monkeypat
         def unreadable(*_):
             raise BertstudyError("no readable split")
 
-        patch.setattr(pretrain, "prepare", unreadable)
+        patch.setattr("bertstudy.pretrain.prepare", unreadable)
         with pytest.raises(BertstudyError, match="no readable split"):
-            pretrain.pretrain(edition(), **options)
+            pretrain(edition(), **options)
     assert json.loads((work / "state.json").read_text())["step"] == 3
 
     monkeypatch.setattr(Run, "_load", lambda _: pytest.fail("resumed"))
-    pretrain.pretrain(edition(), **options)
+    pretrain(edition(), **options)
 
 
 def test_text_is_prepared_once(home, monkeypatch):
     folder = home / "work"
     folder.mkdir()
     first = prepare(edition(), None, folder)
-    monkeypatch.setattr(pretrain, "documents", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(f"{PREPARED}.documents", lambda *_: pytest.fail("read again"))
     second = prepare(edition(), None, folder)
     for a, b in zip(first, second, strict=True):
         assert a.pieces.dtype == b.pieces.dtype == np.uint16
@@ -859,7 +866,7 @@ def test_damaged_text_is_prepared_again(home, monkeypatch, name, damage):
     assert {path for path in folder.rglob("*") if path.is_file()} == whole.keys()
     for a, b in zip(first, second, strict=True):
         assert np.array_equal(a.documents, b.documents)
-    monkeypatch.setattr(pretrain, "documents", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(f"{PREPARED}.documents", lambda *_: pytest.fail("read again"))
     prepare(edition(), None, folder)
 
 
@@ -867,10 +874,10 @@ def test_a_full_disk_is_an_error_that_keeps_the_state(home, monkeypatch):
     def full(*_, **__):
         raise SafetensorError("No space left on device (os error 28)")
 
-    monkeypatch.setattr(pretrain, "SAVE_EVERY", -1)
+    monkeypatch.setattr("bertstudy.pretrain.run.SAVE_EVERY", -1)
     monkeypatch.setattr(Run, "_save", full)
     with pytest.raises(OSError, match="No space left"):
-        pretrain.pretrain(edition(), out=home / "made", device="cpu")
+        pretrain(edition(), out=home / "made", device="cpu")
     assert not (home / "made").exists()
 
 
@@ -883,7 +890,7 @@ def test_a_full_disk_is_an_error_that_keeps_the_state(home, monkeypatch):
 )
 def test_what_cannot_be_pretrained_is_refused(home, changes, message):
     with pytest.raises(BertstudyError, match=message):
-        pretrain.pretrain(replace(edition(), **changes), out=home / "made")
+        pretrain(replace(edition(), **changes), out=home / "made")
     assert not (home / "made").exists()
 
 
@@ -894,5 +901,5 @@ def test_a_second_run_of_an_edition_is_refused_and_spoils_nothing(home):
         FileLock(work / "lock"),
         pytest.raises(BertstudyError, match="another process is pre-training tiny"),
     ):
-        pretrain.pretrain(edition(), out=home / "out")
+        pretrain(edition(), out=home / "out")
     assert not (home / "out").exists()

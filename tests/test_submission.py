@@ -8,7 +8,8 @@ import pytest
 from models import SENTENCES, hub_checkpoint, lay_out
 
 from bertstudy.editions import EDITIONS
-from bertstudy.encoder import encode, predict
+from bertstudy.encoder import predict
+from bertstudy.encoding import encode
 from bertstudy.errors import BertstudyError
 from bertstudy.store import Store
 from bertstudy.study import Study

@@ -10,15 +10,10 @@ from models import FAMILIES, SENTENCES, examples, hub_checkpoint, lay_out, tiny
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from bertstudy.attention import SoftMask, own
+from bertstudy.devices import mixed_precision
 from bertstudy.editions import EDITIONS, FineTuning
-from bertstudy.encoder import (
-    encode,
-    load_classifier,
-    load_finetuned,
-    load_tokenizer,
-    mixed_precision,
-    predict,
-)
+from bertstudy.encoder import load_classifier, load_finetuned, load_tokenizer, predict
+from bertstudy.encoding import encode
 from bertstudy.errors import BertstudyError
 from bertstudy.store import Store
 from bertstudy.study import Study

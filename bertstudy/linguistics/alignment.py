@@ -65,7 +65,7 @@ def align(
     examples: Sequence[tuple[Annotated, ...]],
     max_length: int,
 ) -> list[Aligned]:
-    """Tokenise texts, or pairs of texts, as `encoder.encode` does, and align their words.
+    """Tokenise texts, or pairs of texts, as `encoding.encode` does, and align their words.
 
     Args:
         examples: of one or of two texts, all alike.

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from bertstudy.attention import maps
-from bertstudy.encoder import device, load_encoder, model_inputs
+from bertstudy.devices import device
+from bertstudy.encoder import load_encoder, model_inputs
 from bertstudy.linguistics import Annotated
 from bertstudy.widgets.data import AttentionMaps, Example, PageData
 from bertstudy.widgets.secrets import encode_texts

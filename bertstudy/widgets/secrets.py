@@ -9,7 +9,9 @@ import torch
 
 from bertstudy.ablation import disable_each
 from bertstudy.attention import maps
-from bertstudy.encoder import Encoded, device, load_encoder, longest_input, model_inputs, predict
+from bertstudy.devices import device
+from bertstudy.encoder import load_encoder, longest_input, model_inputs, predict
+from bertstudy.encoding import Encoded
 from bertstudy.errors import BertstudyError
 from bertstudy.linguistics import Aligned
 from bertstudy.papers.secrets import annotated, features

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bertstudy import tasks
-from bertstudy.encoder import Encoded
+from bertstudy.encoding import Encoded
 from bertstudy.errors import BertstudyError
 from bertstudy.linguistics import (
     BY_FORM,

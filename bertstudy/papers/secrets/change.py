@@ -21,15 +21,8 @@ from torch.nn import functional as F
 
 from bertstudy import tasks
 from bertstudy.attention import Capture, edited
-from bertstudy.encoder import (
-    Encoded,
-    by_length,
-    load_classifier,
-    load_encoder,
-    longest_input,
-    model_inputs,
-    predict,
-)
+from bertstudy.encoder import load_classifier, load_encoder, longest_input, model_inputs, predict
+from bertstudy.encoding import Encoded, by_length
 from bertstudy.errors import BertstudyError
 from bertstudy.makers import SCORE, makes
 from bertstudy.reference import tidy

@@ -16,7 +16,7 @@ import pandas as pd
 
 from bertstudy.ablation import Sweep, disable_each
 from bertstudy.attention import DISABLINGS
-from bertstudy.encoder import Encoded
+from bertstudy.encoding import Encoded
 from bertstudy.makers import PART, makes
 from bertstudy.reference import of_models, tidy
 from bertstudy.store import Record

@@ -24,7 +24,8 @@ import yaml
 from torch import Tensor
 
 from bertstudy.attention import Site
-from bertstudy.encoder import Encoded, longest_input
+from bertstudy.encoder import longest_input
+from bertstudy.encoding import Encoded
 from bertstudy.errors import BertstudyError
 from bertstudy.linguistics import (
     PAPER,

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bertstudy import reference
 from bertstudy.attention import Site
-from bertstudy.encoder import Encoded
+from bertstudy.encoding import Encoded
 from bertstudy.makers import makes
 from bertstudy.papers.secrets import labelled_maps, pattern_classifiers
 from bertstudy.papers.secrets.labelled_maps import GUIDELINE, PATTERNS, LabelledMaps, second_segment

@@ -21,7 +21,7 @@ from scipy import stats
 from torch import Tensor
 
 from bertstudy.attention import Site
-from bertstudy.encoder import Encoded
+from bertstudy.encoding import Encoded
 from bertstudy.errors import BertstudyError
 from bertstudy.linguistics import Aligned, Annotated, Word, align
 from bertstudy.makers import ATTENTION, makes
