@@ -381,10 +381,10 @@ def run(folder, plan=PLAN, stop=None, **options):
     found = Run(edition(plan), folder, minutes=None, device="cpu", **options)
     step = found._one_step
 
-    def killable(examples):
+    def killable(batch):
         if stop is not None and found.step == stop:
             raise Killed
-        return step(examples)
+        return step(batch)
 
     found._one_step = killable
     try:
@@ -717,10 +717,10 @@ def test_no_leg_sees_the_batches_of_another(home, first):
     for number, start in enumerate(starts):
         (home / str(number)).mkdir()
         leg = Run(edition(), home / str(number), None, "cpu", start=start)
-        leg._one_step = lambda examples, leg=leg: kept(leg, examples)
+        leg._one_step = lambda batch, leg=leg: kept(leg, batch)
 
-        def kept(leg, examples):
-            seen.append(examples.batch(leg.step, 8)["input_ids"])
+        def kept(leg, batch):
+            seen.append(batch["input_ids"])
             leg.step, leg.tokens = leg.step + 1, leg.tokens + seen[-1].numel()
             return torch.zeros(())
 

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
@@ -121,22 +122,26 @@ class Run:
             start_from_counts(self.model, train, self.plan)
         started, saved = time.monotonic() - self.seconds, time.monotonic()
         bar = tqdm(total=100, unit="%", bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}")
-        while self.share < 1.0:
-            if (depth := self._depth_at(self.share)) != self.model.config.num_hidden_layers:
-                self._build(depth, self.model)
-            loss = self._one_step(examples)
-            self.seconds = time.monotonic() - started
-            if self.step % LOG_EVERY == 0 or self.share >= 1.0:
-                self._log(loss, held_out, bar)
-            if time.monotonic() - saved > SAVE_EVERY:
-                self._save()
-                saved = time.monotonic()
+        # The next batch is drawn while the device works at this one.
+        with ThreadPoolExecutor(1) as drawer:
+            following = drawer.submit(examples.batch, self.step, self.plan.batch_size)
+            while self.share < 1.0:
+                if (depth := self._depth_at(self.share)) != self.model.config.num_hidden_layers:
+                    self._build(depth, self.model)
+                batch = following.result()
+                following = drawer.submit(examples.batch, self.step + 1, self.plan.batch_size)
+                loss = self._one_step(to(batch, self.device))
+                self.seconds = time.monotonic() - started
+                if self.step % LOG_EVERY == 0 or self.share >= 1.0:
+                    self._log(loss, held_out, bar)
+                if time.monotonic() - saved > SAVE_EVERY:
+                    self._save()
+                    saved = time.monotonic()
         bar.close()
 
-    def _one_step(self, examples: Examples) -> Tensor:
+    def _one_step(self, batch: dict[str, Tensor]) -> Tensor:
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
-        batch = to(examples.batch(self.step, self.plan.batch_size), self.device)
         with mixed_precision(self.device):
             mlm, nsp, _ = losses(self.model, batch)
         if not torch.isfinite(mlm + nsp):
