@@ -105,29 +105,25 @@ def score(answers: Answers, golds: Sequence[Sequence[str]], unanswerable: bool) 
     if not unanswerable:
         if not all(golds):
             raise BertstudyError("a question has no answer to be scored by; squad_v2 allows that")
-        return _means(answers.texts, golds, False)
-    found = _means(answers.above(0), golds, True)
+        pairs = list(zip(answers.texts, golds, strict=True))
+        return {
+            "token_f1": 100 * float(np.mean([token_f1(t, g, False) for t, g in pairs])),
+            "exact": 100 * float(np.mean([exact(t, g, False) for t, g in pairs])),
+        }
+    found, reached = {}, {}
     answerable = np.array([bool(gold) for gold in golds])
-    for name, measure in (("f1", token_f1), ("exact", exact)):
+    for metric, measure in (("token_f1", token_f1), ("exact", exact)):
         pairs = zip(answers.texts, golds, strict=True)
         values = np.array([measure(text, gold, True) for text, gold in pairs])
+        found[metric] = 100 * float(np.where(answers.null_odds > 0, ~answerable, values).mean())
         # Where a question has no answer, giving one loses the point that giving none earns.
         given = np.array([bool(text) for text in answers.texts])
         gains = np.where(answerable, values, -given.astype(float))
         best, threshold = _best_threshold(gains, answers.null_odds, float((~answerable).sum()))
-        found[f"best_{name}"] = 100 * best / len(golds)
-        found[f"best_{name}_thresh"] = threshold
-    return found
-
-
-def _means(
-    texts: Sequence[str], golds: Sequence[Sequence[str]], unanswerable: bool
-) -> dict[str, float]:
-    pairs = list(zip(texts, golds, strict=True))
-    return {
-        "token_f1": 100 * float(np.mean([token_f1(t, g, unanswerable) for t, g in pairs])),
-        "exact": 100 * float(np.mean([exact(t, g, unanswerable) for t, g in pairs])),
-    }
+        name = metric.removeprefix("token_")
+        reached[f"best_{name}"] = 100 * best / len(golds)
+        reached[f"best_{name}_thresh"] = threshold
+    return found | reached
 
 
 def _best_threshold(gains: np.ndarray, null_odds: np.ndarray, none: float) -> tuple[float, float]:

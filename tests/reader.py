@@ -24,6 +24,7 @@ class Reader:
         self.times = {t.lower() for t in lexicon.TIMES}
         self.cities = {c.lower() for c in lexicon.CITIES}
         self.base_of = {"buy": "sell", "borrow": "lend", "receive": "give"}
+        self.opposite = {a.key: a.opposite for a in lexicon.ADJECTIVES}
 
     def facts(self, text):
         """The events that the sentence says happened, as dictionaries; [] if it says none."""
@@ -38,6 +39,8 @@ class Reader:
         return self.clause(words)
 
     def clause(self, words):
+        if "who" in words:
+            return [f for part in self.without_relative(words) for f in self.clause(part)]
         verb = self.find_verb(words)
         key = self.past.get(words[verb]) if verb is not None else None
         kind = lexicon.VERBS[key] if key else None
@@ -49,6 +52,23 @@ class Reader:
                 return []
             words = words[:verb] + ["did"] + ["not"] * (kind.holds == "no") + words[verb + 2 :]
         return [self.event(words)]
+
+    def without_relative(self, words):
+        """The clause without "who did it to her", and that as a clause of its own.
+
+        The relative clause ends with a single noun phrase after its verb.
+        """
+        who = words.index("who")
+        begin = who - 1
+        while begin and words[begin - 1] in self.determiners | set(self.adjectives):
+            begin -= 1
+        end = who + 1
+        while words[end] in ("was", "were", "did", "not"):
+            end += 1
+        end += 1 + (words[end + 1] == "by")
+        while words[end] in self.determiners | set(self.adjectives):
+            end += 1
+        return words[:who] + words[end + 1 :], words[begin:who] + words[who + 1 : end + 1]
 
     def find_verb(self, words):
         """The first word that is a finite verb and not a noun or adjective of that spelling."""
@@ -135,6 +155,8 @@ class Reader:
         """Whether something that happened makes the claim true."""
         if fact["negated"] or claim["negated"]:
             return fact == claim
+        if fact["verb"] == "be":
+            return fact == claim
         verb = lexicon.VERBS[fact["verb"]]
         if claim["verb"] == "be":
             same = fact.get("theme") == claim["theme"]
@@ -142,8 +164,49 @@ class Reader:
         if claim["verb"] == "have" and verb.result == "have":
             return (claim["agent"], claim["theme"]) == (fact["recipient"], fact["theme"])
         said = [k for k in claim if k not in ("verb", "negated")]
-        is_same_act = claim["verb"] in (verb.key, verb.isa)
-        return is_same_act and all(self.covers(k, fact.get(k), claim[k]) for k in said)
+        return claim["verb"] in self.kinds_of_act(fact["verb"]) and all(
+            self.covers(k, fact.get(k), claim[k]) for k in said
+        )
+
+    def excludes(self, fact, claim):
+        """Whether the claim, taken as about what happened, cannot be true of it."""
+        if fact["negated"] != claim["negated"]:
+            return fact | {"negated": claim["negated"]} == claim
+        one, two = lexicon.VERBS[fact["verb"]], lexicon.VERBS[claim["verb"]]
+        if one.opp == two.key:
+            return True
+        is_same_act = one.key in self.kinds_of_act(two.key) or two.key in self.kinds_of_act(one.key)
+        said = fact.keys() & claim.keys() - {"verb", "negated"}
+        return is_same_act and any(self.conflict(k, fact[k], claim[k]) for k in said)
+
+    def conflict(self, key, one, two):
+        """Whether two fillers of one role cannot both be meant."""
+        if key == "manner":
+            return lexicon.MANNERS[one][1] == two
+        if key in ("place", "time"):
+            return not (one == two or self.is_kind(one, two) or self.is_kind(two, one))
+        numbers, qualities, nouns = zip(one, two, strict=True)
+        if not (nouns[0] == nouns[1] or self.is_kind(*nouns) or self.is_kind(*nouns[::-1])):
+            return True
+        if self.opposite.get(qualities[0]) == qualities[1]:
+            return True
+        return all(numbers) and numbers[0] != numbers[1]
+
+    def kinds_of_act(self, verb):
+        """The verb and all that doing it is a kind of."""
+        found = [verb]
+        while above := lexicon.VERBS[found[-1]].isa:
+            found.append(above)
+        return found
+
+    def is_kind(self, noun, kind):
+        if kind in ("someone", "something"):
+            return True
+        return noun in lexicon.NOUNS and kind in lexicon.NOUNS[noun].kinds
+
+    def nearest(self, facts, claim):
+        """The fact that agrees with the claim in most parts."""
+        return max(facts, key=lambda fact: sum(fact.get(k) == v for k, v in claim.items()))
 
     def covers(self, key, known, claimed):
         if known is None or known == claimed:

@@ -637,6 +637,13 @@ def test_maps_are_taken_before_dropout(family, batch):
     assert_close(maps(model, **batch).sum(-1), torch.ones(4, 6, 4, 12), **NEAR)
 
 
+def test_maps_are_those_of_evaluation_and_leave_the_mode(family, batch):
+    model = tiny(family, dropout=0.5).train()
+    assert_close(maps(model, **batch), maps(model, **batch))
+    assert model.training
+    assert_close(maps(model, **batch), maps(tiny(family), **batch), **NEAR)
+
+
 # Composition ------------------------------------------------------------------------------------
 
 

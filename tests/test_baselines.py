@@ -42,6 +42,12 @@ def test_the_number_of_shared_words_is_found():
     assert accuracy(lambda one, two: int(len(set(one) & set(two)) > 2)) > 90
 
 
+def test_a_class_that_training_lacks_is_never_the_answer():
+    known = Dataset.from_dict({"premise": ["red", "blue"] * 20, "hypothesis": ["."] * 40,
+                               "label": [0, 2] * 20})  # fmt: skip
+    assert bag_of_words(known, known, task("mnli"))["accuracy"] == 100
+
+
 def test_order_is_not_seen():
     """Which of the two first words comes first in the alphabet leaves the counts as they are."""
     assert accuracy(lambda one, two: int(one[0] < one[1])) < 60

@@ -61,6 +61,12 @@ def test_a_planted_null_has_neither_gain_nor_signal():
     assert not found["signal"]
 
 
+def test_a_loss_without_spread_is_no_gain():
+    found = verdict(scratch=[70.0] * 5, pretrained=[60.0] * 5)
+    assert found["gained_errors"] == -np.inf
+    assert "the gain is -inf standard errors" in found["reason"]
+
+
 def test_words_may_decide_sentiment():
     assert verdict(task="sst2", words=69.0)["calibrated"]
 

@@ -1,6 +1,7 @@
 """Loading, batches and the head, for both families and their tokenizers."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from models import (
 )
 from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
-from bertstudy.attention import UniformHeads, edited
+from bertstudy.attention import SoftMask, UniformHeads, edited, own
 from bertstudy.encoder import (
     checkpoint_hash,
     classify,
@@ -161,6 +162,15 @@ def test_each_choice_has_the_logit_it_would_have_alone(family, batch_size):
     assert data.majority(task("swag"))["accuracy"] == pytest.approx(100 / 3)
 
 
+def test_an_example_is_taken_with_all_its_choices(family):
+    data, flat = choices(family)
+    taken = data.take([2, 0])
+    assert (len(taken), taken.count, taken.labels.tolist()) == (2, 4, [3, 2])
+    assert taken.ids == [*flat.ids[8:], *flat.ids[:4]]
+    model = tiny(family, 2, kind="choice")
+    np.testing.assert_allclose(predict(model, taken), predict(model, data)[[2, 0]], atol=1e-5)
+
+
 def evenly(layer, head):
     """A change for `by_hand`: the named head attends evenly."""
 
@@ -254,6 +264,11 @@ def test_each_windows_target_is_its_answer_or_cls(checkpoint):
         assert answer in texts
     assert data.golds == [[a, "x"] if a else [] for a in wanted]
     assert data.contexts == [LONG] * 5
+
+
+def test_windows_are_not_taken_by_row(checkpoint):
+    with pytest.raises(BertstudyError, match="taken by question: select rows before"):
+        encode(load_tokenizer(checkpoint), asked("half"), task("squad"), 40).take([0])
 
 
 def test_right_logits_give_the_right_answers_back(checkpoint):
@@ -537,6 +552,25 @@ def test_what_is_saved_is_what_is_loaded(checkpoint, family, tmp_path):
     assert again.config.id2label == {0: "entailment", 1: "neutral", 2: "contradiction"}
     with edited(again, UniformHeads([(1, 2)])):
         predict(again, examples(family))
+
+
+def test_a_model_saved_with_an_edit_of_its_own_is_refused(checkpoint, tmp_path):
+    model = load_classifier(checkpoint, task("mnli"), seed=0)
+    own(model, SoftMask(heads=4, places=40, c=3.0))
+    model.save_pretrained(tmp_path / "tuned")
+    with pytest.raises(BertstudyError, match=r"unexpected weights softmask.alpha, 1 in all"):
+        load_finetuned(tmp_path / "tuned")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+@pytest.mark.parametrize("load", [load_encoder, lambda at: load_finetuned(Path(at))])
+def test_a_damaged_checkpoint_is_one_line(checkpoint, tmp_path, name, load):
+    load_classifier(checkpoint, task("mnli"), seed=0).save_pretrained(tmp_path / "tuned")
+    content = (tmp_path / "tuned" / name).read_bytes()
+    (tmp_path / "tuned" / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(BertstudyError, match=f"'{tmp_path}/tuned' cannot be read") as refused:
+        load(f"{tmp_path}/tuned")
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("load", [load_encoder, load_tokenizer])

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -34,7 +35,7 @@ from bertstudy.pretrain.model import (
     start_from_counts,
     unigram_loss,
 )
-from bertstudy.pretrain.prepared import prepare
+from bertstudy.pretrain.prepared import prepare, text_key
 from bertstudy.pretrain.run import Run, drop_state, onward, optimizer_of
 from bertstudy.pretrain.text import (
     CLS,
@@ -170,6 +171,16 @@ def test_tokenised_documents_are_the_texts(tmp_path, chunk):
         pieces = text.pieces[text.sentences[index] : text.sentences[index + 1]]
         assert pieces.tolist() == tokenizer(sentence, add_special_tokens=False)["input_ids"]
     assert text.document_of(np.arange(5)).tolist() == [0, 0, 0, 1, 1]
+
+
+def test_sentences_without_a_word_piece_are_none(tmp_path):
+    train_tokenizer([s for d in TEXTS for s in d], SHAPE, tmp_path)
+    blank = ["\ufeff", "\u200b\u200d"]
+    texts = [[blank[0], *TEXTS[0], blank[1]], [TEXTS[0][0], blank[0]], blank]
+    text = tokenize(iter(texts), tmp_path / "tokenizer.json")
+    alone = tokenize(iter(TEXTS[:1]), tmp_path / "tokenizer.json")
+    for name in ("pieces", "sentences", "documents"):
+        assert np.array_equal(getattr(text, name), getattr(alone, name))
 
 
 def test_a_tokenizer_learnt_in_another_process_has_the_same_bytes(tmp_path):
@@ -793,6 +804,28 @@ def test_a_checkpoint_may_be_replaced_by_what_it_became(home, first):
     assert numbers["began"]["checkpoint"] == before != checkpoint_hash(str(first))
 
 
+def test_a_kill_between_the_two_halves_of_a_swap_costs_no_checkpoint(home, first, monkeypatch):
+    before = checkpoint_hash(str(first))
+    rename = os.replace
+
+    def killed(source, target):
+        if str(source).endswith(".part"):
+            raise Killed
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bertstudy.pretrain.checkpoint.os.replace", killed)
+        with pytest.raises(Killed):
+            pretrain(edition(GROWING), out=first, device="cpu")
+    assert not first.exists()
+    with monkeypatch.context() as patch:
+        patch.setattr("bertstudy.pretrain.prepare", lambda *_: pytest.fail("work started"))
+        with pytest.raises(pytest.fail.Exception):
+            pretrain(edition(GROWING), out=first, device="cpu")
+    assert checkpoint_hash(str(first)) == before
+    assert not first.with_name("first.old").exists()
+
+
 # Refusals -----------------------------------------------------------------------------------------
 
 
@@ -833,6 +866,22 @@ def test_a_fresh_run_drops_the_state_only_once_its_text_is_there(home, monkeypat
 
     monkeypatch.setattr(Run, "_load", lambda _: pytest.fail("resumed"))
     pretrain(edition(), **options)
+
+
+def test_the_key_of_a_text_sees_names_and_bytes(tmp_path):
+    """A file of the same size, or the same file in another folder, is another text."""
+
+    def key(*files):
+        shutil.rmtree(tmp_path / "corpus", ignore_errors=True)
+        for name, content in files:
+            (tmp_path / "corpus" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "corpus" / name).write_text(content)
+        return text_key(edition(), tmp_path / "corpus")
+
+    plain = key(("a.txt", "one"), ("b.txt", "two"))
+    assert plain == key(("b.txt", "two"), ("a.txt", "one"))
+    assert len({plain, key(("a.txt", "two"), ("b.txt", "one")),
+                key(("x/a.txt", "one"), ("b.txt", "two"))}) == 3  # fmt: skip
 
 
 def test_text_is_prepared_once(home, monkeypatch):

@@ -16,6 +16,15 @@ from bertstudy.synthetic.tasks import rows
 
 SPLITS = ("train", "validation")
 TASKS = ("swag", "wnli", "framenet")
+# Written out here, so that a verb in the wrong one of the world's tables is noticed.
+KINDLY = {
+    *("help", "rescue", "cure", "praise", "thank", "adore", "respect", "trust", "hug", "defend"),
+    *("hire", "greet", "release", "amuse", "like", "invite"),
+}
+UNKINDLY = {
+    *("criticize", "blame", "detest", "despise", "hit", "kick", "punch", "harm", "injure", "bite"),
+    *("attack", "fire", "deceive", "bore", "dislike", "push", "capture"),
+}
 PLEASANT = {"happy"}
 UNPLEASANT = {"angry", "sad"}
 
@@ -34,8 +43,8 @@ class Following(Reader):
     def feels(self, fact, claim):
         if claim["verb"] != "be" or claim["negated"] or fact["negated"]:
             return False
-        mood = (PLEASANT if fact["verb"] in world.KINDLY else
-                UNPLEASANT if fact["verb"] in world.UNKINDLY else set())  # fmt: skip
+        mood = (PLEASANT if fact["verb"] in KINDLY else
+                UNPLEASANT if fact["verb"] in UNKINDLY else set())  # fmt: skip
         return claim["theme"] == fact.get("theme") and claim["quality"] in mood
 
     def meant(self, text):
@@ -224,22 +233,49 @@ def test_circumstances_are_read_off_the_text_too():
     assert n > 300
 
 
+def heard(columns):
+    """Element to noun, by the reader; None where the sentence says of nothing that it happened."""
+    reader = Reader()
+    for fact in reader.facts(columns["sentence"]):
+        said = lexicon.VERBS[reader.base[columns["lu"].removesuffix(".v")]]
+        assert fact["verb"] in (said.key, reader.base_of.get(said.key))
+        names = dict(zip(world.ROLES, lexicon.elements(columns["frame"]), strict=True))
+        return {names[k]: v[2] for k, v in fact.items() if k in names}
+    return None
+
+
+def core(columns):
+    """Element to noun, by the annotation: compared by the last word of each element."""
+    nouns = Reader().nouns
+    last = {k: t.split()[-1].lower() for k, (t, is_core) in elements(columns).items() if is_core}
+    return {k: nouns.get(word, word) for k, word in last.items()}
+
+
+@cache
+def of_one_frame():
+    alone = [r.columns for r in made("framenet", "train") if len(r.sentences[0].frames) == 1]
+    return [c for c in alone if heard(c) is not None]
+
+
 def test_core_elements_are_the_roles_that_the_reader_hears():
-    """Who and what, in each voice: compared by the last word of each element."""
-    reader, n = Reader(), 0
-    for row in made("framenet", "train"):
-        c = row.columns
-        facts = reader.facts(c["sentence"]) if len(row.sentences[0].frames) == 1 else []
-        for fact in facts:
-            verb = lexicon.VERBS[fact["verb"]]
-            said = lexicon.VERBS[reader.base[c["lu"].removesuffix(".v")]]
-            assert verb.key in (said.key, reader.base_of.get(said.key))
-            names = dict(zip(world.ROLES, lexicon.elements(c["frame"]), strict=True))
-            heard = {names[k]: v[2] for k, v in fact.items() if k in names}
-            core = {k: t.split()[-1].lower() for k, (t, is_core) in elements(c).items() if is_core}
-            assert {k: reader.nouns.get(t, t) for k, t in core.items()} == heard
-            n += 1
-    assert n > 500
+    """Who and what, in each voice."""
+    assert len(of_one_frame()) > 500
+    assert [c for c in of_one_frame() if heard(c) != core(c)] == []
+
+
+def test_five_per_cent_of_exchanged_elements_are_caught():
+    data = [c for c in of_one_frame() if len({*list(core(c).values())[:2]}) == 2]
+    planted = set(random.Random(0).sample(range(len(data)), len(data) // 20))
+    caught = set()
+    for i, columns in enumerate(data):
+        names = list(columns["fe_name"])
+        if i in planted:
+            a, b, *_ = (at for at, is_core in enumerate(columns["fe_core"]) if is_core)
+            names[a], names[b] = names[b], names[a]
+        if heard(columns) != core(columns | {"fe_name": names}):
+            caught.add(i)
+    assert planted
+    assert caught == planted
 
 
 def remote(columns):

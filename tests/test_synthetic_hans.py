@@ -356,27 +356,20 @@ def read_ax(why, premise, hypothesis):
         kinds = [lexicon.NOUNS[READER.nouns[words(t)[-2]]] for t in (premise, hypothesis)]
         return (0 if kinds[1].key in kinds[0].kinds else 1 if kinds[0].key in kinds[1].kinds
                 else 2)  # fmt: skip
-    (fact,), (claim,) = READER.facts(premise), READER.facts(hypothesis)
-    if READER.entails(fact, claim):
+    facts, (claim,) = READER.facts(premise), READER.facts(hypothesis)
+    if any(READER.entails(fact, claim) for fact in facts):
         return 0
     if why == "outcomes" and claim["negated"]:
         return 2
     return 2 if why in ("negation", "opposites") else 1
 
 
-READ = {"quantity", "plans", "double negation", "and", "or", "definitions", "synonyms",
-        "hypernyms", "modifiers", "voice", "who did it", "converses", "datives", "negation",
-        "opposites"}  # fmt: skip
-
-
 def test_ax_labels_are_read_again_from_the_surface():
-    made = [row for row in ax() if row[0] in READ]
-    assert len(made) > 500
-    assert [r for r in made if read_ax(r[0], r[2], r[3]) != r[1]] == []
+    assert [r for r in ax() if read_ax(r[0], r[2], r[3]) != r[1]] == []
 
 
 def test_ax_flips_are_caught():
-    made = [row for row in ax() if row[0] in READ]
+    made = ax()
     for i in random.Random(0).sample(range(len(made)), len(made) // 20):
         why, label, premise, hypothesis = made[i]
         assert read_ax(why, premise, hypothesis) != (label + 1) % 3

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 
 from bertstudy.synthetic import lexicon
@@ -431,6 +431,16 @@ WEAKEN: tuple[Edit, ...] = (drop_detail, generalise_noun, generalise_noun, gener
 ALTER: tuple[Edit, ...] = (other_noun, other_noun, other_verb, other_verb, other_quality,
                            other_number, other_setting)  # fmt: skip
 EXTEND: tuple[Edit, ...] = (add_setting, add_quality)
+
+
+def changed(one: Event, two: Event) -> set[str]:
+    """Names of the parts in which two events differ."""
+    return {f.name for f in fields(Event) if getattr(one, f.name) != getattr(two, f.name)}
+
+
+def is_akin(one: lexicon.Verb, two: lexicon.Verb) -> bool:
+    """Whether two verbs are the same, opposites, or one a kind of the other."""
+    return one.key in (two.key, two.isa, two.opp) or two.key in (one.isa, one.opp)
 
 
 def apply_one(edits: tuple[Edit, ...], event: Event, rng: random.Random) -> Event | None:

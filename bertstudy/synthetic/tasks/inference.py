@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from bertstudy.synthetic import lexicon, world
@@ -222,6 +222,8 @@ def _mnli_neutral(draw: Draw) -> Row | None:
     if chance < 0.47:
         weaker, why = edited(event, _NARROWED, draw.rng)
         shorter = edited(event, (world.drop_detail,), draw.rng)[0] if draw.chance(0.3) else None
+        if weaker and shorter and world.changed(event, weaker) & world.changed(event, shorter):
+            shorter = None  # without the very detail that the premise is vague about, it follows
         return weaker and _mnli_pair(draw, weaker, shorter or event, 1, f"reversed {why}")
     if chance < 0.72:
         general = world.apply_one(_GENERAL, event, draw.rng) if draw.chance(0.6) else None
@@ -237,10 +239,9 @@ def _same_people(draw: Draw, event: Event) -> Event | None:
     cast = world.draw_cast(draw.rng, draw.rng.choice(draw.topics))
     others = tuple(t for t in (event.theme, event.recipient) if t is not None)
     cast = replace(cast, people=(*cast.people[:1], *others))
-    related = {event.verb, *(getattr(lexicon.VERBS[event.verb], r) for r in ("isa", "opp"))}
     return world.draw_event(
         draw.rng, cast, 0.2, agent=event.agent,
-        fits=lambda verb: verb.key not in related and event.verb not in (verb.isa, verb.opp),
+        fits=lambda verb: not world.is_akin(verb, lexicon.VERBS[event.verb]),
     )  # fmt: skip
 
 
@@ -297,12 +298,8 @@ def _kinds_beside(event: Event, role: str) -> list[str]:
 def _general_elsewhere(draw: Draw, event: Event, altered: Event) -> dict[str, Any]:
     """Parts of the event in more general words, if they are not those that were altered."""
     general = world.apply_one(_NARROWED, event, draw.rng) or event
-    parts = _changed(event, general)
-    return {} if parts & _changed(event, altered) else {p: getattr(general, p) for p in parts}
-
-
-def _changed(one: Event, two: Event) -> set[str]:
-    return {f.name for f in fields(Event) if getattr(one, f.name) != getattr(two, f.name)}
+    parts = world.changed(event, general)
+    return {} if parts & world.changed(event, altered) else {p: getattr(general, p) for p in parts}
 
 
 _MNLI_SPLITS = ("validation_matched", "validation_mismatched", "validation")

@@ -43,15 +43,21 @@ _COSTS: dict[world.Edit, float] = {  # points lost by each difference
 
 
 def _stsb(draw: Draw, label: int) -> Row | None:
-    """``label`` is the number of differences; the last class is an unrelated sentence."""
+    """``label`` is the number of differences; the last class is a sentence with another verb.
+
+    No part is changed twice: the second change could undo the first, or hide it.
+    """
     event = other = draw.event(details=0.5)
     if label == 4:
-        return pair(draw, event, draw.event(details=0.5), 0.0, "unrelated")
-    score, names = 5.0, []
+        verb = lexicon.VERBS[event.verb]
+        unlike = draw.event(0.5, fits=lambda other: not world.is_akin(other, verb))
+        return pair(draw, event, unlike, 0.0, "unrelated")
+    score, names, touched = 5.0, [], set()
     for edit in draw.rng.sample(tuple(_COSTS), len(_COSTS)):
         edited = edit(other, draw.rng) if len(names) < label else None
-        if edited is not None and edited != other:
-            other, score = edited, score - _COSTS[edit]
+        parts = world.changed(other, edited) if edited is not None else set()
+        if edited is not None and parts and not parts & touched:
+            other, score, touched = edited, score - _COSTS[edit], touched | parts
             names.append(edit.__name__)
     return pair(draw, event, other, round(max(score, 0.0), 1), " ".join(names) or "same")
 
