@@ -12,6 +12,7 @@ from sklearn import metrics
 
 from bertstudy.editions import EDITIONS, edition
 from bertstudy.errors import BertstudyError
+from bertstudy.synthetic.tasks import TASKS as MADE
 from bertstudy.tasks import (
     METRIC_NAMES,
     METRICS,
@@ -262,7 +263,7 @@ HUB = os.environ.get("BERTSTUDY_HUB", "")
 @pytest.mark.skipif(not Path(HUB, "nyu-mll").is_dir(), reason="BERTSTUDY_HUB names no folder")
 @pytest.mark.parametrize("name", [n for n, t in TASKS.items() if Path(HUB, t.dataset).is_dir()])
 def test_real_data_loads(name):
-    """Every split that the folder holds of the task loads, and no label is unknown."""
+    """Every split that the folder holds loads, no label is unknown, and our own is alike."""
     found, splits = task(name), []
     for file in sorted(Path(HUB, found.dataset, found.config).glob("*.parquet")):
         splits.append(file.name.split("-")[0])
@@ -273,6 +274,8 @@ def test_real_data_loads(name):
             for row in rows:
                 for text, at in zip(*row["answers"].values(), strict=True):
                     assert row["context"][at : at + len(text)] == text
+        if name in MADE and splits[-1] in MADE[name].sizes:
+            assert load_unlabelled(name, splits[-1], "synthetic").features == rows.features
     assert found.validation in splits
 
 

@@ -11,11 +11,10 @@ In the order of the work: `text`, `prepared`, `examples`, `model`, `run`, `check
 
 from pathlib import Path
 
-import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
-from bertstudy import store
+from bertstudy import devices, store
 from bertstudy.editions import Edition
 from bertstudy.encoder import quiet
 from bertstudy.errors import BertstudyError
@@ -66,7 +65,7 @@ def pretrain(
         raise BertstudyError(f"edition '{edition.name}' needs --corpus FOLDER")
     out = Path(out or edition.checkpoint)
     quiet()
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device or devices.device().type
     work = build() / "pretrain" / edition.name
     work.mkdir(parents=True, exist_ok=True)
     try:

@@ -41,13 +41,13 @@ def prepare(
     assert edition.pretraining is not None
     seed, tokenizer, seal = edition.pretraining.seed, folder / "tokenizer", folder / "files.json"
     train, validation = (folder / f"{split}.safetensors" for split in ("train", "validation"))
-
-    def text(split: str) -> Iterable[list[str]]:
-        return made if split == "train" and made else documents(corpus, split, seed)
-
     if not _is_sealed(seal):
         # Writing the synthetic text takes a minute, keeping it a few hundred MB.
-        made = list(documents(None, "train", seed)) if corpus is None else []
+        kept = list(documents(None, "train", seed)) if corpus is None else []
+
+        def text(split: str) -> Iterable[list[str]]:
+            return kept if kept and split == "train" else documents(corpus, split, seed)
+
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         if start is None:
