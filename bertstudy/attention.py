@@ -489,14 +489,15 @@ def maps(model: PreTrainedModel, **batch: Tensor) -> Tensor:
     """All maps of one batch, ``[batch, layer, head, query, key]``, in evaluation mode.
 
     Args:
-        model: left in the mode it is in.
+        model: left in the mode it is in, and each of its parts.
         batch: the model's inputs, ``[batch, token]`` each.
     """
-    capture, was_training = Capture(), model.training
+    capture, modes = Capture(), {module: module.training for module in model.modules()}
     model.eval()
     try:
         with torch.no_grad(), edited(model, capture):
             model.base_model(**batch)
     finally:
-        model.train(was_training)
+        for module, was_training in modes.items():
+            module.training = was_training
     return torch.stack([capture.found[layer][0] for layer in sorted(capture.found)], dim=1)

@@ -327,9 +327,8 @@ def pretrain(
     from bertstudy.editions import edition as find_edition
 
     chosen = find_edition(edition)
-    for option, folder in {"corpus": corpus, "start": start}.items():
-        if folder is not None and not os.path.isdir(folder):
-            raise BertstudyError(f"--{option} {folder} is not a folder")
+    if corpus is not None and not os.path.isdir(corpus):
+        raise BertstudyError(f"--corpus {corpus} is not a folder")
     if minutes is not None and not math.isfinite(minutes):
         raise BertstudyError(f"--minutes {minutes}: expected a finite number")
     if out is not None:

@@ -69,10 +69,10 @@ def _one_line(checkpoint: str) -> Iterator[None]:
     except BertstudyError:
         raise
     except (OSError, ValueError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
-        if Path(checkpoint).is_dir():
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if Path(checkpoint).is_dir() or not isinstance(error, OSError):
             raise BertstudyError(
-                f"the checkpoint in '{checkpoint}' cannot be read ({reason})"
+                f"the checkpoint '{checkpoint}' cannot be read ({reason})"
             ) from error
         raise BertstudyError(
             f"no checkpoint '{checkpoint}' ({reason}); with a network: hf download {checkpoint}"

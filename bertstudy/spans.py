@@ -81,11 +81,6 @@ class Answers:
     texts: tuple[str, ...]
     null_odds: np.ndarray
 
-    def above(self, threshold: float) -> tuple[str, ...]:
-        """The answers, "" (none) where the odds of none are above the threshold."""
-        pairs = zip(self.texts, self.null_odds, strict=True)
-        return tuple("" if odds > threshold else text for text, odds in pairs)
-
 
 def score(answers: Answers, golds: Sequence[Sequence[str]], unanswerable: bool) -> dict[str, float]:
     """Exact match and F1, times 100, by SQuAD 2.0's rules if ``unanswerable``, else by 1.1's.

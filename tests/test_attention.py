@@ -639,8 +639,10 @@ def test_maps_are_taken_before_dropout(family, batch):
 
 def test_maps_are_those_of_evaluation_and_leave_the_mode(family, batch):
     model = tiny(family, dropout=0.5).train()
+    model.base_model.embeddings.eval()
     assert_close(maps(model, **batch), maps(model, **batch))
     assert model.training
+    assert not model.base_model.embeddings.training
     assert_close(maps(model, **batch), maps(tiny(family), **batch), **NEAR)
 
 

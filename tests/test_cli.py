@@ -48,7 +48,7 @@ BAD = {
     "build": (["build", "--edition", "tiny"], "unknown edition 'tiny'"),
     "book not run": (["build"], "is missing for edition mini: bertstudy run secrets/4-6"),
     "corpus": (["pretrain", "--corpus", "nowhere"], "--corpus nowhere is not a folder"),
-    "start": (["pretrain", "--start", "nowhere"], "--start nowhere is not a folder"),
+    "start": (["pretrain", "--start", "nowhere"], "--start nowhere is not a checkpoint of ours"),
     "minutes": (["pretrain", "--minutes", "-1"], "Invalid value for '--minutes'"),
     "submit": (["submit", "--task", "snli"], "GLUE has no task 'snli'; allowed: cola, sst2"),
     "doctor": (["doctor", "--edition", "tiny"], "unknown edition 'tiny'"),

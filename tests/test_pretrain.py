@@ -805,6 +805,7 @@ def test_a_checkpoint_may_be_replaced_by_what_it_became(home, first):
 
 
 def test_a_kill_between_the_two_halves_of_a_swap_costs_no_checkpoint(home, first, monkeypatch):
+    """Nor the run, where it goes on from the very checkpoint that it replaces."""
     before = checkpoint_hash(str(first))
     rename = os.replace
 
@@ -816,14 +817,22 @@ def test_a_kill_between_the_two_halves_of_a_swap_costs_no_checkpoint(home, first
     with monkeypatch.context() as patch:
         patch.setattr("bertstudy.pretrain.checkpoint.os.replace", killed)
         with pytest.raises(Killed):
-            pretrain(edition(GROWING), out=first, device="cpu")
+            continued(first, first)
     assert not first.exists()
     with monkeypatch.context() as patch:
         patch.setattr("bertstudy.pretrain.prepare", lambda *_: pytest.fail("work started"))
         with pytest.raises(pytest.fail.Exception):
-            pretrain(edition(GROWING), out=first, device="cpu")
+            continued(first, first)
     assert checkpoint_hash(str(first)) == before
-    assert not first.with_name("first.old").exists()
+    continued(first, first)
+    assert json.loads((first / "training.json").read_text())["began"]["checkpoint"] == before
+
+
+def test_a_folder_beside_the_checkpoint_is_left_alone(home, first):
+    shutil.copytree(first, home / "first.old")
+    continued(first, first)
+    pretrain(edition(GROWING), out=home / "other", device="cpu")
+    assert (home / "first.old" / "training.json").is_file()
 
 
 # Refusals -----------------------------------------------------------------------------------------
@@ -882,6 +891,19 @@ def test_the_key_of_a_text_sees_names_and_bytes(tmp_path):
     assert plain == key(("b.txt", "two"), ("a.txt", "one"))
     assert len({plain, key(("a.txt", "two"), ("b.txt", "one")),
                 key(("x/a.txt", "one"), ("b.txt", "two"))}) == 3  # fmt: skip
+
+
+def test_the_key_of_the_synthetic_text_sees_its_source_alone(tmp_path, monkeypatch):
+    source = tmp_path / "synthetic"
+    source.mkdir()
+    (source / "__init__.py").write_text("a = 1")
+    monkeypatch.setattr("bertstudy.synthetic.__file__", str(source / "__init__.py"))
+    before = text_key(edition(), None)
+    (source / "__pycache__").mkdir()
+    (source / "__pycache__" / "__init__.cpython-311.pyc").write_bytes(b"compiled")
+    assert text_key(edition(), None) == before
+    (source / "__init__.py").write_text("a = 2")
+    assert text_key(edition(), None) != before
 
 
 def test_text_is_prepared_once(home, monkeypatch):

@@ -64,16 +64,16 @@ def pretrain(
     if edition.source != "synthetic" and corpus is None:
         raise BertstudyError(f"edition '{edition.name}' needs --corpus FOLDER")
     out = Path(out or edition.checkpoint)
+    put_back(out)
+    refuse_foreign(out)
     quiet()
+    if start is not None:
+        began_from(start, edition.architecture)  # a wrong one is refused before any work
     device = device or devices.device().type
     work = build() / "pretrain" / edition.name
     work.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(work / "lock", timeout=0):
-            put_back(out)
-            refuse_foreign(out)
-            if start is not None:
-                began_from(start, edition.architecture)  # a wrong one is refused before any work
             text = work / f"text-{text_key(edition, corpus, start)}"
             train, validation = prepare(edition, corpus, text, start)
             if not resume:  # only now: a corpus that cannot be read must not cost the state

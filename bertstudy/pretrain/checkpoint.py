@@ -89,7 +89,7 @@ def put_back(out: Path) -> None:
 
 
 def _old(out: Path) -> Path:
-    return out.with_name(f"{out.name}.old")
+    return out.with_name(f".{out.name}.replaced")  # a name that nobody gives a folder of theirs
 
 
 def card(numbers: dict) -> str:

@@ -17,7 +17,6 @@ from bertstudy.pretrain.text import SPECIAL, Corpus
 
 def new_model(architecture: Architecture, layers: int, seed: int):
     """A BertForPreTraining of that shape with fresh weights N(0, .02²) and no dropout."""
-
     torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=architecture.vocabulary,
@@ -35,7 +34,6 @@ def new_model(architecture: Architecture, layers: int, seed: int):
 
 def load_model(start: Path):
     """The BertForPreTraining of a finished checkpoint, in fp32 and without dropout."""
-
     return BertForPreTraining.from_pretrained(
         start,
         dtype=torch.float32,

@@ -81,7 +81,8 @@ def text_key(edition: Edition, corpus: Path | None, start: Path | None = None) -
     the vocabulary that is asked for, the seed, and the tokenizer of ``start``.
     """
     if corpus is None:
-        facts = list(file_hashes(Path(synthetic.__file__).parent).values())
+        source = file_hashes(Path(synthetic.__file__).parent)
+        facts = [digest for name, digest in source.items() if name.endswith(".py")]
         facts.append(json.dumps(SYNTHETIC_SENTENCES))
     else:
         facts = [f"{name} {digest}" for name, digest in file_hashes(Path(corpus)).items()]
