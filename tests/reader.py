@@ -56,19 +56,23 @@ class Reader:
     def without_relative(self, words):
         """The clause without "who did it to her", and that as a clause of its own.
 
-        The relative clause ends with a single noun phrase after its verb.
+        After its verb the relative clause has a noun phrase at most.
         """
+        auxiliaries = ("was", "were", "did", "not")
         who = words.index("who")
         begin = who - 1
         while begin and words[begin - 1] in self.determiners | set(self.adjectives):
             begin -= 1
         end = who + 1
-        while words[end] in ("was", "were", "did", "not"):
+        while words[end] in auxiliaries:
             end += 1
-        end += 1 + (words[end + 1] == "by")
-        while words[end] in self.determiners | set(self.adjectives):
+        end += 1
+        if end < len(words) and words[end] not in {*auxiliaries, *self.past}:
+            end += words[end] == "by"
+            while words[end] in self.determiners | set(self.adjectives):
+                end += 1
             end += 1
-        return words[:who] + words[end + 1 :], words[begin:who] + words[who + 1 : end + 1]
+        return words[:who] + words[end:], words[begin:who] + words[who + 1 : end]
 
     def find_verb(self, words):
         """The first word that is a finite verb and not a noun or adjective of that spelling."""
