@@ -35,12 +35,16 @@ RUNGS = {
 }
 
 
-def _rungs(table: pd.DataFrame, more: dict[str, str]) -> Styler:
-    """The scores a task has, and the columns ``more`` under their names."""
+def _rungs(table: pd.DataFrame, more: dict[str, str], verdict: str = "") -> Styler:
+    """The scores a task has, and the columns ``more`` under their names.
+
+    A ``verdict`` stands right after the task: a narrow page cuts what is on the right.
+    """
     shown = table.assign(
         **{start: table[start].map(_spread) for start in ("scratch", "pretrained")}
     )
-    names = {name: title for name, title in RUNGS.items() if name in table} | more
+    first = {"task": "task", verdict: verdict} if verdict else {}
+    names = first | {name: title for name, title in RUNGS.items() if name in table} | more
     return show(shown[list(names)].rename(columns=names), 1)
 
 
@@ -71,9 +75,9 @@ def ladder(table: pd.DataFrame) -> Styler:
         "gained": "gain of pre-training",
         "gained_errors": "in standard errors",
         "signal": "bears claims",
-        "calibrated": "calibrated",
     }
-    return _rungs(said.drop(columns="metric"), more)  # the figure names it
+    # The figure names the metric.
+    return _rungs(said.drop(columns="metric"), more, verdict="calibrated")
 
 
 def compare(table: pd.DataFrame) -> Styler:
