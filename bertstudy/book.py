@@ -307,16 +307,6 @@ def _reusable(note: Path, site: Path, digest: str) -> bool:
     return last == {"stage": digest, "site": plan.tree_digest(site)}
 
 
-def _replace(site: Path, new: Path) -> None:
-    """Put ``new`` in the place of ``site``."""
-    old = site.with_name(f"{site.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if site.exists():
-        site.rename(old)
-    new.rename(site)
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def _look_for_builders() -> None:
     found = versions(OPTIONAL)
     if absent := [name for name in OPTIONAL if name not in found]:
@@ -341,6 +331,7 @@ def build(edition: str = "mini", whole: bool = True) -> Built:
     folder.mkdir(parents=True, exist_ok=True)
     site, stage, note = folder / "html", folder / "stage", folder / "book.json"
     with FileLock(folder / "book.lock"):
+        paths.put_back(site)
         pages, left_out = _pages(edition, whole)
         _stage(stage, edition, pages)
         digest = plan.key({"stage": plan.tree_digest(stage), "builders": versions(BUILDERS)})
@@ -352,7 +343,7 @@ def build(edition: str = "mini", whole: bool = True) -> Built:
         new = out / "_build" / "html"
         if found := foreign_requests(new):
             raise BertstudyError(f"the book would load from another host: {found[0]}")
-        _replace(site, new)
+        paths.replace_folder(site, new)
         shutil.rmtree(out)
         paths.write_text(note, json.dumps({"stage": digest, "site": plan.tree_digest(site)}))
     return built

@@ -1,4 +1,4 @@
-"""Where the project lives on this machine, and how a file is put there whole."""
+"""Where the project lives on this machine, and how a file or folder is put there whole."""
 
 import os
 import shutil
@@ -67,6 +67,29 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace_folder(folder: Path, new: Path) -> None:
+    """Put ``new`` in the place of ``folder``, if there is one; both on one file system.
+
+    A kill between its two halves leaves the old one under another name: see `put_back`.
+    """
+    old = _replaced(folder)
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def put_back(folder: Path) -> None:
+    """Undo the first half of a `replace_folder` that was killed before the second."""
+    if not folder.exists() and _replaced(folder).exists():
+        _replaced(folder).rename(folder)
+
+
+def _replaced(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.replaced")  # nobody gives a folder such a name
 
 
 def write_text(path: Path, text: str) -> None:

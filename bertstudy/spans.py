@@ -97,19 +97,18 @@ def score(answers: Answers, golds: Sequence[Sequence[str]], unanswerable: bool) 
     """
     if len(answers.texts) != len(golds) or not golds:
         raise BertstudyError(f"{len(answers.texts)} answers for {len(golds)} questions")
+    if not unanswerable and not all(golds):
+        raise BertstudyError("a question has no answer to be scored by; squad_v2 allows that")
+    pairs = list(zip(answers.texts, golds, strict=True))
+    measured = {
+        name: np.array([measure(text, gold, unanswerable) for text, gold in pairs])
+        for name, measure in (("token_f1", token_f1), ("exact", exact))
+    }
     if not unanswerable:
-        if not all(golds):
-            raise BertstudyError("a question has no answer to be scored by; squad_v2 allows that")
-        pairs = list(zip(answers.texts, golds, strict=True))
-        return {
-            "token_f1": 100 * float(np.mean([token_f1(t, g, False) for t, g in pairs])),
-            "exact": 100 * float(np.mean([exact(t, g, False) for t, g in pairs])),
-        }
+        return {name: 100 * float(values.mean()) for name, values in measured.items()}
     found, reached = {}, {}
     answerable = np.array([bool(gold) for gold in golds])
-    for metric, measure in (("token_f1", token_f1), ("exact", exact)):
-        pairs = zip(answers.texts, golds, strict=True)
-        values = np.array([measure(text, gold, True) for text, gold in pairs])
+    for metric, values in measured.items():
         found[metric] = 100 * float(np.where(answers.null_odds > 0, ~answerable, values).mean())
         # Where a question has no answer, giving one loses the point that giving none earns.
         given = np.array([bool(text) for text in answers.texts])

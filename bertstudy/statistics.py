@@ -70,6 +70,8 @@ def in_errors(gain: float, error: float) -> float:
 
     Infinite, with the gain's sign, where the error is zero; NaN where it is not known.
     """
-    if gain == 0 or np.isnan(error):
-        return 0.0 if gain == 0 else float("nan")
+    if gain == 0:
+        return 0.0
+    if np.isnan(error):
+        return float("nan")
     return gain / error if error > 0 else float(np.sign(gain) * np.inf)

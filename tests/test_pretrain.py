@@ -807,15 +807,15 @@ def test_a_checkpoint_may_be_replaced_by_what_it_became(home, first):
 def test_a_kill_between_the_two_halves_of_a_swap_costs_no_checkpoint(home, first, monkeypatch):
     """Nor the run, where it goes on from the very checkpoint that it replaces."""
     before = checkpoint_hash(str(first))
-    rename = os.replace
+    rename = Path.rename
 
     def killed(source, target):
         if source == first.with_name("first.part"):
             raise Killed
-        rename(source, target)
+        return rename(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr("bertstudy.pretrain.checkpoint.os.replace", killed)
+        patch.setattr(Path, "rename", killed)
         with pytest.raises(Killed):
             continued(first, first)
     assert not first.exists()

@@ -18,8 +18,8 @@ from bertstudy import devices, store
 from bertstudy.editions import Edition
 from bertstudy.encoder import quiet
 from bertstudy.errors import BertstudyError
-from bertstudy.paths import build
-from bertstudy.pretrain.checkpoint import began_from, export, put_back, refuse_foreign
+from bertstudy.paths import build, put_back
+from bertstudy.pretrain.checkpoint import began_from, export, refuse_foreign
 from bertstudy.pretrain.prepared import prepare, text_key
 from bertstudy.pretrain.run import Run, drop_state
 from bertstudy.store import file_hashes

@@ -1,7 +1,6 @@
 """A finished model as a folder: weights, tokenizer, numbers and card."""
 
 import json
-import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +12,7 @@ from bertstudy.devices import has_bf16_units
 from bertstudy.editions import Architecture
 from bertstudy.encoder import checkpoint_hash
 from bertstudy.errors import BertstudyError
+from bertstudy.paths import replace_folder
 from bertstudy.pretrain.examples import held_out_examples
 from bertstudy.pretrain.model import evaluate, unigram_loss
 from bertstudy.pretrain.text import TOKENIZER, Corpus
@@ -74,22 +74,7 @@ def export(run: "Run", train: Corpus, validation: Corpus, tokenizer: Path, out: 
     model.to(torch.bfloat16).save_pretrained(part)
     (part / "training.json").write_text(json.dumps(numbers, indent=1) + "\n")
     (part / "README.md").write_text(card(numbers))
-    old = _old(out)
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        os.replace(out, old)
-    os.replace(part, out)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def put_back(out: Path) -> None:
-    """Undo the half of a swap: a kill inside `export` leaves the old checkpoint under its name."""
-    if not out.exists() and _old(out).exists():
-        os.replace(_old(out), out)
-
-
-def _old(out: Path) -> Path:
-    return out.with_name(f".{out.name}.replaced")  # a name that nobody gives a folder of theirs
+    replace_folder(out, part)
 
 
 def card(numbers: dict) -> str:

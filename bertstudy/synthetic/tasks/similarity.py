@@ -55,8 +55,8 @@ def _stsb(draw: Draw, label: int) -> Row | None:
     score, names, touched = 5.0, [], set()
     for edit in draw.rng.sample(tuple(_COSTS), len(_COSTS)):
         edited = edit(other, draw.rng) if len(names) < label else None
-        parts = world.changed(other, edited) if edited is not None else set()
-        if edited is not None and parts and not parts & touched:
+        parts = world.changed(other, edited) if edited else set()
+        if parts and not parts & touched:
             other, score, touched = edited, score - _COSTS[edit], touched | parts
             names.append(edit.__name__)
     return pair(draw, event, other, round(max(score, 0.0), 1), " ".join(names) or "same")
